@@ -1,0 +1,68 @@
+"""DeepSeek-OCR as real software: `dsocr.load("nano").read("page.png")` gives a Document."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dsocr.document import Block, Box, Document, Transcript, crop_figures, to_json, to_markdown, to_picture, to_text
+    from dsocr.engine.request import Delta, Generation, Sampling
+    from dsocr.errors import InputError
+    from dsocr.ocr import OCR, Reading, load
+    from dsocr.pages import MODES, Page, find_inputs, open_pages
+    from dsocr.prompts import PROMPTS
+    from dsocr.views import Views
+
+__version__ = version("dsocr")
+
+# Where each public name lives; imported when it is asked for, so that `dsocr --help` does not wait for torch.
+_ROOMS = {
+    "dsocr.ocr": ("load", "OCR", "Reading"),
+    "dsocr.document": (
+        *("Document", "Transcript", "Block", "Box"),
+        *("to_markdown", "to_json", "to_picture", "to_text", "crop_figures"),
+    ),
+    "dsocr.engine.request": ("Sampling", "Delta", "Generation"),
+    "dsocr.errors": ("InputError",),
+    "dsocr.pages": ("MODES", "Page", "open_pages", "find_inputs"),
+    "dsocr.prompts": ("PROMPTS",),
+    "dsocr.views": ("Views",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "MODES",
+    "OCR",
+    "PROMPTS",
+    "Block",
+    "Box",
+    "Delta",
+    "Document",
+    "Generation",
+    "InputError",
+    "Page",
+    "Reading",
+    "Sampling",
+    "Transcript",
+    "Views",
+    "crop_figures",
+    "find_inputs",
+    "load",
+    "open_pages",
+    "to_json",
+    "to_markdown",
+    "to_picture",
+    "to_text",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'dsocr' has no attribute {name!r}")
+    return getattr(import_module(_ROOM_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

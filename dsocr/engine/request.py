@@ -1,0 +1,83 @@
+"""What goes into the engine and what comes out: Request with its Sampling, Delta by Delta, a Generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from dsocr.errors import InputError
+from dsocr.views import Views
+
+NgramRule = Literal["windowed", "huggingface", "none"]
+# stop: the model ended the text, or a stop text came; length: max_tokens; context: the model holds no more places.
+FinishReason = Literal["stop", "length", "context"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen; the defaults are greedy, with the published ban on repeated n-grams.
+
+    max_tokens None: up to the context limit. seed None: a fresh one. stop: texts that end the generation and are
+    not part of it. whitelist: ids the windowed ban spares; None spares the cells of tables. An InputError names a
+    value out of range.
+    """
+
+    max_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    ngram_size: int = 30
+    ngram_window: int = 90
+    ngram_rule: NgramRule = "windowed"
+    whitelist: frozenset[int] | None = None
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        rules = get_args(NgramRule)
+        _need(self.max_tokens is None or self.max_tokens >= 1, "max_tokens", self.max_tokens, "1 or more")
+        _need(0 <= self.temperature < float("inf"), "temperature", self.temperature, "0 or more")
+        _need(0 < self.top_p <= 1, "top_p", self.top_p, "above 0, at most 1")
+        _need(self.seed is None or -(2**63) <= self.seed < 2**64, "seed", self.seed, "at most 64 bits")
+        _need(self.ngram_size >= 1, "ngram_size", self.ngram_size, "1 or more (ngram_rule 'none' bans nothing)")
+        _need(self.ngram_window >= 0, "ngram_window", self.ngram_window, "0 or more")
+        _need(self.ngram_rule in rules, "ngram_rule", self.ngram_rule, f"one of {', '.join(rules)}")
+        _need(all(self.stop), "stop", self.stop, "texts that are not empty")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One thing to read: prompt ids, bos first, with an image id at each place of the views, in their order."""
+
+    ids: tuple[int, ...]
+    views: tuple[Views, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What one step added: a token's id and the characters it completed; only the last has a finish reason.
+
+    page is the number of the page it was read from, 0 where there is none.
+    """
+
+    text: str
+    ids: tuple[int, ...] = ()
+    finish_reason: FinishReason | None = None
+    page: int = 0
+
+
+@dataclass(frozen=True)
+class Generation:
+    """All deltas of a request, joined. Seconds run from the request's start, its image encoding included."""
+
+    text: str
+    ids: tuple[int, ...]
+    finish_reason: FinishReason
+    prompt_places: int
+    seconds_to_first: float
+    seconds: float
+
+
+def _need(holds: bool, name: str, value: object, wanted: str) -> None:
+    if not holds:
+        raise InputError(f"{name} is {value!r}; it must be {wanted}")

@@ -1,0 +1,81 @@
+"""Many files, one after another: each is read and written before the next, and one bad file costs only itself."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from dsocr.document import OK, Document, Transcript
+from dsocr.errors import InputError
+from dsocr.ocr import OCR, Reading
+from dsocr.pages import BrokenPage, find_inputs
+
+SOME_PAGES_NOT_OK = 10  # exit code: everything was read as far as it went, and not every page is ok
+
+
+class Output(Protocol):
+    """Where a run's answers go."""
+
+    def begin_document(self, source: str) -> None:
+        """A document starts."""
+
+    def begin_page(self, page: int, width: int, height: int, labels_are_text: bool) -> None:
+        """A page starts."""
+
+    def add(self, text: str) -> None:
+        """More of the page's text."""
+
+    def end_page(self, transcript: Transcript) -> None:
+        """The page is read; its picture is let go after this."""
+
+    def end_document(self, document: Document) -> None:
+        """All pages are read."""
+
+
+@dataclass
+class Run:
+    """One reader, one output, and what the whole comes to; `options` are those of OCR.read."""
+
+    ocr: OCR
+    output: Output
+    note: Callable[[str], None]
+    options: dict[str, Any] = field(default_factory=dict)
+    exit_code: int = 0
+    pages: int = 0
+    not_ok: int = 0
+
+    def read(self, paths: Iterable[str | os.PathLike[str]]) -> int:
+        """Read files and the files in folders; gives back the exit code of the whole."""
+        for source in find_inputs(paths):
+            try:
+                self._read_document(source)
+            except InputError as error:
+                self.note(f"error: {error}")
+                self.exit_code = self.exit_code or error.exit_code
+        return self.exit_code or (SOME_PAGES_NOT_OK if self.not_ok else 0)
+
+    def _read_document(self, source: str | os.PathLike[str]) -> None:
+        transcripts: list[Transcript] = []
+        for reading in self.ocr.readings(source, **self.options):
+            if not transcripts:
+                self.output.begin_document(str(source))
+            transcripts.append(replace(self._read_page(reading), image=None))
+        self.output.end_document(Document(str(source), tuple(transcripts)))
+
+    def _read_page(self, reading: Reading) -> Transcript:
+        page, began = reading.page, time.perf_counter()
+        width, height = (0, 0) if isinstance(page, BrokenPage) else page.size
+        self.output.begin_page(page.number, width, height, reading.labels_are_text)
+        for delta in reading:
+            self.output.add(delta.text)
+        transcript = reading.transcript()
+        self.output.end_page(transcript)
+        self.pages += 1
+        self.not_ok += transcript.status != OK
+        why = f" ({transcript.reason})" if transcript.reason else ""
+        spent = time.perf_counter() - began
+        self.note(f"{page.source} page {page.number}: {transcript.status}{why}, {reading.tokens} tokens, {spent:.1f} s")
+        return transcript

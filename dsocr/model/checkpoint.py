@@ -1,0 +1,66 @@
+"""Where checkpoints lie: nano in the package, a folder, or a name on the hub with its cache."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dsocr.errors import InputError
+from dsocr.model.weights import weight_files
+
+NANO = "nano"
+PUBLISHED = "deepseek-ai/DeepSeek-OCR"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_FILES = ["config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json"]
+
+
+def default_checkpoint() -> str:
+    """The published checkpoint when it is on this machine already, else nano."""
+    return PUBLISHED if cached_checkpoint(PUBLISHED) else NANO
+
+
+def find_checkpoint(name: str) -> Path:
+    """The folder of `nano`, of a folder itself, or of a hub name, which is downloaded when it is not cached.
+
+    Raises InputError when there is no such thing, or no way to the hub.
+    """
+    if name == NANO:
+        return Path(__file__).parents[1] / "nano"
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if not _HUB_NAME.fullmatch(name):
+        raise InputError(f"model {name!r} is unknown: give nano, a folder, or a hub name such as {PUBLISHED}")
+    return cached_checkpoint(name) or pull_checkpoint(name)
+
+
+def cached_checkpoint(name: str) -> Path | None:
+    """The folder of a hub name if it is on this machine and whole."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
+        weight_files(folder)
+    except (LocalEntryNotFoundError, HfHubHTTPError, InputError, OSError, ValueError):
+        return None
+    whole = (folder / "config.json").is_file() and (folder / "tokenizer.json").is_file()
+    return folder if whole else None
+
+
+def pull_checkpoint(name: str) -> Path:
+    """Download a checkpoint into the hub cache, going on where an earlier try stopped; progress on stderr."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FILES))
+    except RepositoryNotFoundError:
+        raise InputError(f"model {name!r} is not on the hub, or is private: check the name, or log in") from None
+    except Exception as error:  # the hub client's HTTP library, and so its errors, differ between versions
+        if isinstance(error, (TypeError, AttributeError)):
+            raise
+        raise InputError(
+            f"model {name!r} is not on this machine and the hub cannot be reached: run `dsocr pull {name}` with a "
+            "network (it goes on where it stopped), or copy the checkpoint here and give its folder as --model"
+        ) from None

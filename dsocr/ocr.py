@@ -1,0 +1,252 @@
+"""The front door: one page's whole way through the house, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from dsocr.document.blocks import FAILED, OK, TRUNCATED, Document, Transcript
+from dsocr.document.grounding import parse
+from dsocr.engine.engine import Engine
+from dsocr.engine.request import Delta, Generation, Request, Sampling
+from dsocr.errors import InputError
+from dsocr.model.checkpoint import default_checkpoint, find_checkpoint
+from dsocr.model.config import read_config
+from dsocr.model.network import Network
+from dsocr.model.tokenizer import Tokenizer
+from dsocr.model.weights import load_network, stored_bytes
+from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS, BrokenPage, Mode, Page, Source, get_mode, open_pages
+from dsocr.pages.tiling import make_views
+from dsocr.prompts import labels_are_text, resolve_prompt
+from dsocr.views import Views
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_SMALL = 256 * 2**20  # bytes; up to here a checkpoint is widened to float32 on a CPU, which is faster and exact
+
+
+def load(name_or_dir: str | Path | None = None, device: str = "auto", dtype: str = "auto") -> OCR:
+    """A reader: `nano`, a folder, or a hub name; None takes the published checkpoint if it is here, else nano.
+
+    device: auto (CUDA, else MPS, else CPU) or a torch device; dtype: auto, float32, bfloat16 or float16. On a CPU,
+    auto keeps a large checkpoint as it is stored, mapped into memory and not copied. Raises InputError.
+    """
+    folder = find_checkpoint(str(name_or_dir) if name_or_dir is not None else default_checkpoint())
+    config = read_config(folder)
+    where = _choose_device(device)
+    tokenizer_file = folder / "tokenizer.json"
+    image_token_id = config.image_token_id
+    if image_token_id is None:
+        image_token_id = Tokenizer(tokenizer_file).image
+    network = load_network(folder, config, image_token_id, device=where, dtype=_choose_dtype(dtype, where, folder))
+    return OCR(network, tokenizer_file)
+
+
+class OCR:
+    """A checkpoint that reads: pages in, a Document out."""
+
+    def __init__(self, network: Network, tokenizer_file: Path) -> None:
+        """The network on its device, and the tokenizer.json that goes with it."""
+        self.network = network
+        self._tokenizer_file = tokenizer_file
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Text to ids and back; InputError when the checkpoint came without one."""
+        return Tokenizer(self._tokenizer_file)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What runs the network for requests."""
+        return Engine(self.network, self.tokenizer)
+
+    def views(self, image: Source, mode: str | None = None) -> Views:
+        """What the network is shown of a page: of an image, or of the first page of a file."""
+        page = next(open_pages(image))
+        if isinstance(page, BrokenPage):
+            raise InputError(f"{page.source} page {page.number}: {page.reason}")
+        return make_views(page.image, self._mode(mode))
+
+    def read(
+        self,
+        source: Source,
+        mode: str | None = None,
+        prompt: str = "document",
+        pages: str | None = None,
+        *,
+        dpi: float = DEFAULT_DPI,
+        password: str | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        sampling: Sampling | None = None,
+        keep_images: bool = True,
+    ) -> Document:
+        """Read a file, bytes or an image whole; every page of it has a Transcript with a status.
+
+        mode: one of dsocr.MODES; None is the checkpoint's own, gundam for the published one.
+        prompt: a name of dsocr.prompts, `locate:TEXT`, or any text. pages: such as "1-3,7,10-", from 1. dpi and
+        password are for PDFs. keep_images False lets go of each page's picture when it has been read: figures and
+        layout pictures can then not be cut from the Document. Raises InputError for what cannot be read at all.
+        """
+        readings = self.readings(
+            source, mode, prompt, pages, dpi=dpi, password=password, max_pixels=max_pixels, sampling=sampling
+        )
+        transcripts = [reading.transcript(keep_image=keep_images) for reading in readings]
+        return Document(_name(source), tuple(transcripts))
+
+    def stream(
+        self,
+        source: Source,
+        mode: str | None = None,
+        prompt: str = "document",
+        pages: str | None = None,
+        *,
+        dpi: float = DEFAULT_DPI,
+        password: str | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        sampling: Sampling | None = None,
+    ) -> Iterator[Delta]:
+        """The same, as it is written: deltas with their page's number, the last of each page with a finish reason."""
+        readings = self.readings(
+            source, mode, prompt, pages, dpi=dpi, password=password, max_pixels=max_pixels, sampling=sampling
+        )
+        return (delta for reading in readings for delta in reading)
+
+    def readings(
+        self,
+        source: Source,
+        mode: str | None = None,
+        prompt: str = "document",
+        pages: str | None = None,
+        *,
+        dpi: float = DEFAULT_DPI,
+        password: str | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        sampling: Sampling | None = None,
+    ) -> Iterator[Reading]:
+        """One Reading for each page, in order; the next page is opened when the one before has been read."""
+        if isinstance(source, (str, Path)) and str(source) != "-" and Path(source).is_dir():
+            raise InputError(f"{source} is a folder of documents: read its files one by one (dsocr.find_inputs)")
+        asked, chosen = resolve_prompt(prompt), self._mode(mode)
+        opened = open_pages(source, pages=pages, dpi=dpi, password=password, max_pixels=max_pixels)
+
+        def walk() -> Iterator[Reading]:
+            for page in opened:
+                if isinstance(page, BrokenPage):
+                    yield Reading(page, iter(()))
+                    continue
+                views = make_views(page.image, chosen)
+                request = self._request(asked, (views,), sampling)
+                yield Reading(page, self.engine.stream(request), labels_are_text(asked))
+
+        return walk()
+
+    def ask(
+        self,
+        prompt: str,
+        images: tuple[Source, ...] = (),
+        mode: str | None = None,
+        sampling: Sampling | None = None,
+    ) -> Generation:
+        """One answer to a prompt about no image, one, or several: each `<image>` in the prompt stands for one."""
+        asked = resolve_prompt(prompt, with_image=bool(images))
+        views = tuple(self.views(image, mode) for image in images)
+        return self.engine.generate(self._request(asked, views, sampling))
+
+    def check(self, mode: str | None, prompt: str) -> None:
+        """InputError for a mode or prompt that no page could be read with."""
+        self._mode(mode)
+        resolve_prompt(prompt)
+
+    def _mode(self, name: str | None) -> Mode:
+        return get_mode(name or self.network.config.default_mode)
+
+    def _request(self, prompt: str, views: tuple[Views, ...], sampling: Sampling | None) -> Request:
+        ids = self.tokenizer.prompt_ids(prompt, [len(view.layout) for view in views])
+        return Request(tuple(ids), views, sampling or Sampling())
+
+
+class Reading:
+    """One page being read: iterate for the deltas, then ask for the transcript."""
+
+    def __init__(self, page: Page | BrokenPage, deltas: Iterator[Delta], labels_are_text: bool = False) -> None:
+        """A page and the stream of what is written about it; a broken page has an empty one."""
+        self.page = page
+        self.labels_are_text = labels_are_text
+        self._deltas = deltas
+        self._text: list[str] = []
+        self._last: Delta | None = None
+        self.tokens = 0
+
+    def __iter__(self) -> Iterator[Delta]:
+        """The deltas that have not been taken yet."""
+        for delta in self._deltas:
+            self._text.append(delta.text)
+            self._last = delta
+            self.tokens += len(delta.ids)
+            yield replace(delta, page=self.page.number)
+
+    def transcript(self, *, keep_image: bool = True) -> Transcript:
+        """The page as read, to its end; whoever stopped early gets the rest read first."""
+        if isinstance(self.page, BrokenPage):
+            return Transcript(self.page.number, 0, 0, "", (), FAILED, self.page.reason)
+        for _ in self:
+            pass
+        raw = "".join(self._text)
+        status, reason = _ending(self._last)
+        return Transcript(
+            self.page.number,
+            *self.page.size,
+            raw,
+            parse(raw),
+            status,
+            reason,
+            self.page.image if keep_image else None,
+            self.labels_are_text,
+        )
+
+
+def _ending(last: Delta | None) -> tuple[str, str | None]:
+    finish = last.finish_reason if last else None
+    if finish == "length":
+        return TRUNCATED, "the limit of new tokens was reached"
+    if finish == "context":
+        return TRUNCATED, "the model's context is full"
+    return OK, None
+
+
+def _name(source: Source) -> str:
+    if isinstance(source, Page):
+        return source.source
+    if isinstance(source, bytes):
+        return "bytes"
+    if isinstance(source, Image.Image):
+        return str(getattr(source, "filename", "") or "image")
+    return str(source)
+
+
+def _choose_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise InputError(f"device {name!r} is not on this machine; auto, cpu, cuda and mps are known") from None
+    return device
+
+
+def _choose_dtype(name: str, device: torch.device, folder: Path) -> torch.dtype | None:
+    """None: as it is stored."""
+    if name != "auto":
+        if name not in DTYPES:
+            raise InputError(f"dtype {name!r} is unknown; known: auto, {', '.join(DTYPES)}")
+        return DTYPES[name]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "mps":
+        return torch.float16
+    return torch.float32 if stored_bytes(folder) <= _SMALL else None

@@ -1,0 +1,49 @@
+"""One page as a picture, or the reason why there is none, and the sizes that a page may have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from dsocr.errors import InputError
+
+MIN_SIDE_PX = 8  # less than one line of the smallest print
+DEFAULT_MAX_PIXELS = 178_956_970  # where Pillow, too, refuses to go on; a sheet of A4 at 1200 dpi has 139 million
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: upright RGB picture, its number counted from 1 in its own source, and what the file said of it.
+
+    dpi is None where the file does not tell; text is a PDF's text layer, None where there is none.
+    """
+
+    source: str
+    number: int
+    image: Image.Image = field(repr=False)
+    dpi: float | None = None
+    text: str | None = field(default=None, repr=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.image.size
+
+
+@dataclass(frozen=True)
+class BrokenPage:
+    """A page that is there and has its number, but cannot be shown; the reason is one line."""
+
+    source: str
+    number: int
+    reason: str
+
+
+def check_size(width: float, height: float, max_pixels: int, remedy: str = "raise --max-pixels") -> None:
+    """InputError for a page of width x height pixels that is too small to read or too large to decode."""
+    size = f"{width:,.0f} x {height:,.0f} pixels"
+    if min(width, height) < MIN_SIDE_PX:
+        raise InputError(f"{size} is too small to read; a page needs at least {MIN_SIDE_PX} pixels a side")
+    if width * height > max_pixels:
+        raise InputError(f"{size} is more than the limit of {max_pixels:,} pixels; {remedy} if you trust the file")

@@ -1,0 +1,106 @@
+"""The pages of a PDF, drawn one at a time."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import BinaryIO
+
+import pypdfium2 as pdfium
+from PIL import Image
+from pypdfium2.raw import FPDF_ERR_FILE, FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY, FPDF_LoadDocument
+
+from dsocr.errors import EncryptedError, InputError
+from dsocr.pages.page import Page, check_size
+
+POINTS_PER_INCH = 72
+
+# The PDF library keeps state for the whole process: two threads inside it at once would crash Python itself.
+# The same thread may enter twice, as the garbage collector can close a forgotten document at any moment.
+_ONE_AT_A_TIME = threading.RLock()
+
+
+class PdfFile:
+    """An open PDF; close it after use."""
+
+    def __init__(self, file: BinaryIO, source: str, *, password: str | None, dpi: float, max_pixels: int) -> None:
+        """Opens the PDF: EncryptedError without the right password, InputError if it is damaged or has no pages."""
+        self._source, self._dpi, self._max_pixels = source, dpi, max_pixels
+        with _ONE_AT_A_TIME:
+            self._document = _open(file, password)
+
+    def __len__(self) -> int:
+        """How many pages there are."""
+        with _ONE_AT_A_TIME:
+            return len(self._document)
+
+    def read(self, number: int) -> Page:
+        """Draws the page, counted from 1, without alpha on white; InputError if it is damaged or too large."""
+        with _ONE_AT_A_TIME:
+            try:
+                page = self._document[number - 1]
+            except pdfium.PdfiumError as error:
+                raise InputError("the page is damaged or missing in the PDF") from error
+            try:
+                return Page(self._source, number, self._draw(page), self._dpi, _text_layer(page))
+            finally:
+                page.close()
+
+    def close(self) -> None:
+        """Gives back the PDF library's memory."""
+        with _ONE_AT_A_TIME:
+            self._document.close()
+
+    def _draw(self, page: pdfium.PdfPage) -> Image.Image:
+        scale = self._dpi / POINTS_PER_INCH
+        width, height = page.get_size()
+        remedy = f"drawn at {self._dpi:g} dpi: lower --dpi, or raise --max-pixels"
+        check_size(width * scale, height * scale, self._max_pixels, remedy)
+        try:
+            bitmap = page.render(scale=scale, rev_byteorder=True)
+        except (pdfium.PdfiumError, MemoryError) as error:
+            raise InputError("the page cannot be drawn; try a lower --dpi") from error
+        image: Image.Image = bitmap.to_pil().convert("RGB")
+        bitmap.close()
+        return image
+
+
+def _open(file: BinaryIO, password: str | None) -> pdfium.PdfDocument:
+    # A PDF without pages leaves the last error as it was, which may be an earlier file's. A file without a name gives
+    # an error that no open file can have.
+    FPDF_LoadDocument(b"\0", None)
+    try:
+        document = pdfium.PdfDocument(file, password)
+    except pdfium.PdfiumError as error:
+        raise _refusal(error.err_code, password) from error
+    except UnicodeEncodeError as error:
+        raise _refusal(FPDF_ERR_PASSWORD, password) from error
+    with suppress(pdfium.PdfiumError):  # A form that cannot be filled in can still be read.
+        document.init_forms()  # What people typed into a form is drawn only after this.
+    return document
+
+
+def _refusal(code: int | None, password: str | None) -> InputError:
+    """The PDF library's error code in words."""
+    if code == FPDF_ERR_PASSWORD and not password:
+        return EncryptedError("the PDF is locked; give its password with --password")
+    if code == FPDF_ERR_PASSWORD:
+        return EncryptedError("the password is wrong for this PDF; passwords tell capitals from small letters")
+    if code == FPDF_ERR_SECURITY:
+        return EncryptedError("the PDF is locked in a way that is not supported; save an unlocked copy of it")
+    if code == FPDF_ERR_FILE:
+        return InputError("the PDF has no pages")
+    return InputError("the PDF is damaged or cut short; get a fresh copy of it")
+
+
+def _text_layer(page: pdfium.PdfPage) -> str | None:
+    """The text that lies in the page, lines ended by a newline; None if there is none to be had."""
+    try:
+        textpage = page.get_textpage()
+    except pdfium.PdfiumError:
+        return None
+    try:
+        text: str = textpage.get_text_bounded()
+    finally:
+        textpage.close()
+    return "\n".join(text.split("\r\n")).strip() or None

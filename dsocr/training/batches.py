@@ -1,0 +1,190 @@
+"""Drawn pages as tensors: crops with a label per cell, and whole pages with the text to write down."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dsocr.model.tokenizer import Tokenizer
+from dsocr.pages.modes import Mode
+from dsocr.pages.tiling import make_views
+from dsocr.prompts import resolve_prompt
+from dsocr.training.drawing import Drawn, draw_dense, draw_note
+from dsocr.training.text import ALPHABET, TextSource
+from dsocr.views import PIXELS_PER_TOKEN
+
+CLASSES = len(ALPHABET) + 1  # class 0: no character's centre lies here
+_CLASS = {character: index + 1 for index, character in enumerate(ALPHABET)}
+_CELL_HEIGHT, _CELL_WIDTH = 16, 8
+_IGNORED = -100
+_PROMPTS = ("document", "document", "free", "ocr")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What pages are drawn with: a source of text, fonts by name, the tokenizer that reads the text."""
+
+    source: TextSource
+    fonts: Mapping[str, Path]
+    tokenizer: Tokenizer
+
+    def upright(self) -> Workshop:
+        """The same without bold and slanted fonts."""
+        plain = {name: path for name, path in self.fonts.items() if not re.search("Bold|Italic|Oblique", name)}
+        return replace(self, fonts=plain)
+
+
+@dataclass(frozen=True)
+class CropBatch:
+    """pixels [b, 3, s, s]; labels [b, s/16, s/8], the class of the character in each cell."""
+
+    pixels: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class ReadingBatch:
+    """Pages of one view size with their texts.
+
+    pixels [b, 3, s, s] and labels as in CropBatch; ids [b, n] prompt and text; targets [b, n] the next id of
+    the text or -100; where [b, n, 2] the next character's place in 0…1 of the view; places [b, n] the prompt
+    place that holds it; known [b, n] where both mean something; text_from: where the text begins.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    ids: Tensor
+    targets: Tensor
+    where: Tensor
+    places: Tensor
+    known: Tensor
+    text_from: int
+
+
+def crop_batch(rng: random.Random, shop: Workshop, count: int, side: int, stretch: float) -> CropBatch:
+    """Dense crops for the encoder, cut four from a sheet: print of 22 to 36 pixels, enlarged up to `stretch` times."""
+    pixels: list[Tensor] = []
+    labels: list[npt.NDArray[np.int64]] = []
+    sheet = 2 * side
+    while len(pixels) < count:
+        across, down = rng.uniform(1, stretch), rng.uniform(1, stretch)
+        width, height = round(sheet / across), round(sheet / down)
+        size = rng.randint(22, 36)
+        drawn = draw_dense(rng, shop.source, shop.fonts, width=width, height=height, size=size)
+        image = _to_pixels(Image.fromarray(drawn.image).resize((sheet, sheet)))
+        cells = cell_labels(drawn.text, drawn.centres * np.array([sheet / width, sheet / height], np.float32), sheet)
+        for top, left in itertools.product((0, side), repeat=2):
+            pixels.append(image[:, top : top + side, left : left + side])
+            rows, columns = slice(top // 16, (top + side) // 16), slice(left // 8, (left + side) // 8)
+            labels.append(cells[rows, columns])
+    return CropBatch(torch.stack(pixels[:count]), torch.from_numpy(np.stack(labels[:count])))
+
+
+def reading_batch(
+    rng: random.Random,
+    shop: Workshop,
+    count: int,
+    mode: Mode,
+    weights: Mapping[str, float] | None = None,
+    corrupted: float = 0.0,
+) -> ReadingBatch:
+    """Notes as a reader meets them, each at most 640 pixels a side, seen in the mode's overview."""
+    side = mode.overview_px
+    notes = [_note(rng, shop, weights) for _ in range(count)]
+    views = [make_views(Image.fromarray(note.image).convert("RGB"), mode) for note in notes]
+    centres = [_seen(note, mode) for note in notes]
+    labels = [cell_labels(note.text, at, side) for note, at in zip(notes, centres, strict=True)]
+    rows = [_row(rng, shop, note.text, at, side, corrupted) for note, at in zip(notes, centres, strict=True)]
+    length = max(len(row[0]) for row in rows)
+    ids, targets, where = (torch.stack([_padded(row[part], length) for row in rows]) for part in range(3))
+    known = (where >= 0).all(-1)
+    grid = (where * (side // PIXELS_PER_TOKEN)).long().clamp(0, side // PIXELS_PER_TOKEN - 1)
+    # Place 0 holds the begin token; each row of tokens ends with a newline.
+    places = 1 + grid[..., 1] * (side // PIXELS_PER_TOKEN + 1) + grid[..., 0]
+    return ReadingBatch(
+        torch.stack([view.overview for view in views]),
+        torch.from_numpy(np.stack(labels)),
+        ids.clamp(min=0),
+        targets,
+        where,
+        places,
+        known,
+        int((targets >= 0).any(0).nonzero()[0]),
+    )
+
+
+def cell_labels(text: str, centres: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.int64]:
+    """The class of the character whose centre lies in each cell: [side/16, side/8]; ink wins over spaces."""
+    labels = np.zeros((side // _CELL_HEIGHT, side // _CELL_WIDTH), dtype=np.int64)
+    classes = np.array([_CLASS.get(character, 0) for character in text], dtype=np.int64)
+    rows = np.clip(centres[:, 1] // _CELL_HEIGHT, 0, labels.shape[0] - 1).astype(np.int64)
+    columns = np.clip(centres[:, 0] // _CELL_WIDTH, 0, labels.shape[1] - 1).astype(np.int64)
+    for chosen in (classes == _CLASS[" "], classes > _CLASS[" "]):
+        labels[rows[chosen], columns[chosen]] = classes[chosen]
+    return labels
+
+
+def _note(rng: random.Random, shop: Workshop, weights: Mapping[str, float] | None) -> Drawn:
+    size = rng.randint(24, 32)
+    characters = rng.randint(20, 380)
+    width = rng.choice((640, 640, 600, 560, 512, 480, 400, rng.randint(320, 640)))
+    # Lines of print need about 0.8 size² pixels a character, margins and leading included.
+    needed = int(characters * size * size * 0.85 / width) + 3 * size
+    height = 640 if rng.random() < 0.4 else min(640, max(160, round(needed * rng.uniform(1.0, 1.5))))
+    return draw_note(
+        rng, shop.source, shop.fonts, width=width, height=height, size=size, characters=characters, weights=weights
+    )
+
+
+def _seen(note: Drawn, mode: Mode) -> npt.NDArray[np.float32]:
+    """Where each character's centre stands in the overview."""
+    height, width = note.image.shape
+    if mode.squash:
+        scale, offset = np.array([mode.overview_px / width, mode.overview_px / height]), np.zeros(2)
+    else:
+        scale = np.full(2, mode.overview_px / max(width, height))
+        offset = (mode.overview_px - np.array([width, height]) * scale) / 2
+    seen: npt.NDArray[np.float32] = (note.centres * scale + offset).astype(np.float32)
+    return seen
+
+
+def _row(
+    rng: random.Random, shop: Workshop, text: str, centres: npt.NDArray[np.float32], side: int, corrupted: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One page as prompt and text: ids, targets, and where the next character stands (-1: nowhere)."""
+    tokenizer = shop.tokenizer
+    n = side // PIXELS_PER_TOKEN
+    prompt = tokenizer.prompt_ids(resolve_prompt(rng.choice(_PROMPTS)), [n * (n + 1) + 1])
+    pieces = [tokenizer.encode(character, allow_special=False) for character in text]
+    written = [index for piece in pieces for index in piece]
+    spots = np.repeat(centres / side, [len(piece) for piece in pieces], axis=0)
+    seen = [rng.choice(written) if rng.random() < corrupted else index for index in written]
+    ids = torch.tensor(prompt + seen)
+    targets = torch.tensor([_IGNORED] * (len(prompt) - 1) + written + [tokenizer.eos])
+    where = torch.full((len(ids), 2), -1.0)
+    where[len(prompt) - 1 : -1] = torch.from_numpy(spots)
+    return ids, targets, where
+
+
+def _padded(row: Tensor, length: int) -> Tensor:
+    """Rows of one length; what is added is ignored."""
+    fill = _IGNORED if row.dtype == torch.long else -1.0
+    padded = row.new_full((length, *row.shape[1:]), fill)
+    padded[: len(row)] = row
+    return padded
+
+
+def _to_pixels(image: Image.Image) -> Tensor:
+    """A grey picture as the network sees it: [3, h, w] in -1…1."""
+    grey = torch.from_numpy(np.asarray(image).copy()).float().div(255).sub(0.5).div(0.5)
+    return grey.expand(3, -1, -1)

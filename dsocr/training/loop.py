@@ -1,0 +1,272 @@
+"""The training loop: stages in order, a log line every so often, and a state from which a killed run goes on."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dsocr.model.config import parse_config
+from dsocr.model.decoder import DecoderLayer
+from dsocr.model.deep_encoder import DeepEncoder
+from dsocr.model.moe import MixtureOfExperts
+from dsocr.model.network import Network
+from dsocr.model.weights import save_network
+from dsocr.pages.modes import get_mode
+from dsocr.training.batches import CLASSES, ReadingBatch, Workshop, crop_batch, reading_batch
+from dsocr.training.heads import DenseHeads, ReadingHeads, attention_loss, cell_loss
+from dsocr.training.recipe import CROP_PX, Stage
+
+_GUIDED_LAYER = 1
+_BALANCE = 0.01
+
+
+class Trainer:
+    """A network in training with its helpers; lives as long as the run."""
+
+    def __init__(
+        self, config: dict[str, Any], shop: Workshop, folder: Path, *, seed: int, device: torch.device
+    ) -> None:
+        torch.manual_seed(seed)
+        self.config, self.shop, self.folder, self.device, self.seed = config, shop, folder, device, seed
+        self.rng = random.Random(seed)
+        self.network = Network(parse_config(config), shop.tokenizer.image).to(device)
+        start_weights(self.network)
+        self.dense = DenseHeads(self.network.config, CLASSES).to(device)
+        self.reading = ReadingHeads(self.network.config).to(device)
+        self.stage, self.step = 0, 0
+        self.optimiser: torch.optim.Optimizer | None = None
+
+    def run(self, stages: Sequence[Stage], say: Callable[[str], None], *, save_every: float = 120.0) -> None:
+        """Train through the stages from wherever the saved state stands; says a line about every 20 seconds."""
+        self.restore(stages)
+        while self.stage < len(stages):
+            self._run_stage(stages[self.stage], say, save_every)
+            self.stage, self.step, self.optimiser = self.stage + 1, 0, None
+            self.save()
+
+    def _run_stage(self, stage: Stage, say: Callable[[str], None], save_every: float) -> None:
+        self.optimiser = self.optimiser or self._make_optimiser(stage)
+        said = saved = time.monotonic()
+        seen: dict[str, float] = {}
+        while self.step < stage.steps:
+            losses = self.train_step(stage)
+            self.step += 1
+            seen = {key: 0.95 * seen.get(key, value) + 0.05 * value for key, value in losses.items()}
+            now = time.monotonic()
+            if now - said > 20 or self.step == stage.steps:
+                said = now
+                shown = " ".join(f"{key} {value:.3f}" for key, value in seen.items())
+                say(f"{stage.name} {self.step}/{stage.steps} {shown}")
+            if now - saved > save_every:
+                saved = now
+                self.save()
+
+    def train_step(self, stage: Stage) -> dict[str, float]:
+        """One batch, one step of the optimiser; gives back the losses."""
+        assert self.optimiser is not None
+        # Pages follow from the place in the run alone, so a resumed run sees the same ones.
+        self.rng = random.Random(f"{self.seed} {self.stage} {self.step} {worker()}")
+        for group in self.optimiser.param_groups:
+            group["lr"] = stage.learning_rate * rate(self.step, stage)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            loss, losses = self._losses(stage)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        average_gradients(parameters)
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        self.optimiser.step()
+        return losses
+
+    def _losses(self, stage: Stage) -> tuple[Tensor, dict[str, float]]:
+        shop = self.shop if stage.styles else self.shop.upright()
+        if not stage.modes:
+            batch = crop_batch(self.rng, shop, stage.batch, CROP_PX, stage.stretch)
+            _, loss, losses = self._look(batch.pixels, batch.labels)
+            return loss, losses
+        name = self.rng.choices(list(stage.modes), list(stage.modes.values()))[0]
+        mode = get_mode(name)
+        page = reading_batch(self.rng, shop, stage.batch, mode, stage.text, stage.corrupted)
+        fade = 1 - self.step / stage.steps if stage.fading else 1.0
+        with torch.set_grad_enabled(stage.encoder):
+            tokens, dense_loss, losses = self._look(page.pixels, page.labels)
+        loss, more = self._read(tokens, page, stage.guide * fade)
+        if stage.encoder:
+            loss = loss + stage.dense * fade * dense_loss
+        return loss, {**more, **losses}
+
+    def _look(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
+        """Vision tokens [b, n², width] and how well both heads tell the characters."""
+        pixels, labels = pixels.to(self.device), labels.to(self.device)
+        encoder = self.network.deep_encoder
+        sheet = encoder.sam.patches(pixels)
+        tokens = encoder.fuse(encoder.sam.compress(sheet))
+        near, near_right = cell_loss(self.dense.patch_logits(sheet), labels)
+        far, far_right = cell_loss(self.dense.token_logits(tokens), labels)
+        return tokens, near + far, {"patch": near_right.item(), "token": far_right.item()}
+
+    def _read(self, tokens: Tensor, page: ReadingBatch, guide: float) -> tuple[Tensor, dict[str, float]]:
+        network, known = self.network, page.known.to(self.device)
+        vision = lay_out(tokens, network.deep_encoder)
+        with taps(network) as seen:
+            hidden = network.decoder(network.embed(page.ids.to(self.device), vision))
+        logits = network.decoder.logits(hidden[:, page.text_from :])
+        targets = page.targets[:, page.text_from :].to(self.device)
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+        right = (logits.argmax(-1) == targets)[targets >= 0].float().mean().item()
+        losses = {"loss": loss.item(), "right": right}
+        if guide:
+            gaze = attention_loss(guided_layer(network).attention, *seen.attention, page.places.to(self.device), known)
+            spot = self.reading.location_loss(seen.early, page.where.to(self.device), known)
+            loss = loss + guide * (gaze * 0.3 + spot * 3)
+            losses |= {"gaze": gaze.item(), "spot": spot.item()}
+        return loss + _BALANCE * sum(seen.balance), losses
+
+    def _make_optimiser(self, stage: Stage) -> torch.optim.Optimizer:
+        parts: list[nn.Module] = []
+        if stage.encoder:
+            parts += [self.network.deep_encoder, self.dense]
+        if stage.decoder:
+            parts += [self.network.decoder, self.reading]
+        parameters = [p for part in parts for p in part.parameters()]
+        if stage.decoder and not stage.encoder:
+            encoder = self.network.deep_encoder
+            parameters += [encoder.newline, encoder.separator]
+        matrices = [p for p in parameters if p.ndim >= 2]
+        others = [p for p in parameters if p.ndim < 2]
+        groups = [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.98), fused=True)
+
+    def save(self) -> None:
+        """Everything a later run needs to go on, and the checkpoint as it stands; whole or not at all."""
+        if worker():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "stage": self.stage,
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "dense": self.dense.state_dict(),
+            "reading": self.reading.state_dict(),
+            "optimiser": self.optimiser.state_dict() if self.optimiser else None,
+        }
+        torch.save(state, self.folder / "state.new")
+        (self.folder / "state.new").replace(self.folder / "state.pt")
+        save_network(self.network, self.folder / "model.new")
+        (self.folder / "model.new").replace(self.folder / "model.safetensors")
+
+    def restore(self, stages: Sequence[Stage]) -> None:
+        """Go back to the saved state, when there is one."""
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.stage, self.step = state["stage"], state["step"]
+        self.network.load_state_dict(state["network"])
+        self.dense.load_state_dict(state["dense"])
+        self.reading.load_state_dict(state["reading"])
+        if state["optimiser"] and self.stage < len(stages):
+            self.optimiser = self._make_optimiser(stages[self.stage])
+            self.optimiser.load_state_dict(state["optimiser"])
+
+
+@dataclass
+class Seen:
+    """What the taps caught in one pass: the guided layer's input, the early state, the routers' balance losses."""
+
+    attention: tuple[Tensor, tuple[Tensor, Tensor]]
+    early: Tensor
+    balance: list[Tensor]
+
+
+@contextmanager
+def taps(network: Network) -> Iterator[Seen]:
+    """Catch what the training-only losses need while the plain network runs."""
+    empty = torch.empty(0)
+    seen = Seen((empty, (empty, empty)), empty, [])
+    guided = guided_layer(network)
+    handles = [
+        guided.attention.register_forward_pre_hook(lambda _, given: setattr(seen, "attention", given[:2])),
+        guided.register_forward_pre_hook(lambda _, given: setattr(seen, "early", given[0])),
+    ]
+    for part in network.modules():
+        if isinstance(part, MixtureOfExperts):
+            handles.append(part.register_forward_pre_hook(lambda moe, given: seen.balance.append(balance(moe, *given))))
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def guided_layer(network: Network) -> DecoderLayer:
+    """The layer that is taught to look at the next character."""
+    layer = network.decoder.layers[_GUIDED_LAYER]
+    assert isinstance(layer, DecoderLayer)
+    return layer
+
+
+def worker() -> int:
+    """Which of several training processes this is (0 when it is the only one)."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Give every training process the mean of all processes' gradients; nothing to do for a single one."""
+    if not dist.is_initialized():
+        return
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    together = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(together)
+    together /= dist.get_world_size()
+    sizes = [gradient.numel() for gradient in gradients]
+    for parameter, part in zip(parameters, torch.split(together, sizes), strict=True):
+        parameter.grad = part.view_as(parameter)
+
+
+def balance(moe: MixtureOfExperts, x: Tensor) -> Tensor:
+    """The router's balance loss: experts x Σ (share of choices x mean probability); 1 when all are even."""
+    probabilities = F.linear(x.flatten(0, -2).float(), moe.router.weight.float()).softmax(-1)
+    chosen = probabilities.topk(moe.per_token, dim=-1).indices
+    share = F.one_hot(chosen, probabilities.shape[-1]).float().mean((0, 1))
+    return probabilities.shape[-1] * (share * probabilities.mean(0)).sum()
+
+
+def lay_out(tokens: Tensor, encoder: DeepEncoder) -> Tensor:
+    """Overviews' tokens [b, n², width] as the rows of all prompts, in order: [b · (n(n + 1) + 1), width]."""
+    batch, count, width = tokens.shape
+    side = round(count**0.5)
+    newline = encoder.newline.to(tokens.dtype).expand(batch, side, 1, width)
+    rows = torch.cat([tokens.reshape(batch, side, side, width), newline], dim=2).flatten(1, 2)
+    separator = encoder.separator.to(tokens.dtype).expand(batch, 1, width)
+    return torch.cat([rows, separator], dim=1).flatten(0, 1)
+
+
+def rate(step: int, stage: Stage) -> float:
+    """Learning rate over the stage's own: a short warm-up, level, then falling in a line to a twentieth."""
+    warm = min(1.0, (step + 1) / 50)
+    done = step / stage.steps
+    return warm * min(1.0, max(0.05, (1 - done) / max(1e-9, 1 - stage.decay_from)))
+
+
+def start_weights(network: Network) -> None:
+    """Random weights: 0.5 for embeddings, tables and special vectors, 1/sqrt(inputs) for matrices."""
+    for name, parameter in network.named_parameters():
+        if name.endswith(("embed.weight", "positions", "newline", "separator", "class_token")):
+            nn.init.normal_(parameter, std=0.5)
+        elif name.endswith(("row_table", "column_table")):
+            nn.init.normal_(parameter, std=0.02)
+        elif "norm" in name or parameter.ndim < 2:
+            nn.init.constant_(parameter, 1.0 if name.endswith("norm.weight") else 0.0)
+        else:
+            nn.init.normal_(parameter, std=(parameter[0].numel()) ** -0.5)

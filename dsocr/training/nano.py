@@ -1,0 +1,51 @@
+"""Makes nano from nothing: `python -m dsocr.training.nano runs/nano`; a killed run goes on where it stood.
+
+Several processes share the work under `torchrun --nproc-per-node N -m dsocr.training.nano runs/nano`; on a CPU
+one single-threaded process for each core is the fastest way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from dsocr.model.tokenizer import Tokenizer
+from dsocr.training.batches import Workshop
+from dsocr.training.drawing import find_fonts
+from dsocr.training.loop import Trainer, worker
+from dsocr.training.recipe import STAGES, nano_config
+from dsocr.training.text import collect_text
+from dsocr.training.tokenizer_file import build_byte_tokenizer
+
+SEED = 20261123
+
+
+def make_nano(folder: Path, seed: int = SEED) -> None:
+    """Train nano in `folder`, which then is a whole checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    build_byte_tokenizer(folder / "tokenizer.json")
+    shop = Workshop(collect_text(), find_fonts(), Tokenizer(folder / "tokenizer.json"))
+    config = nano_config(len(shop.tokenizer))
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    began = time.monotonic()
+
+    def say(line: str) -> None:
+        if worker():
+            return
+        with (folder / "log.txt").open("a", encoding="utf-8") as log:
+            print(f"{time.monotonic() - began:7.0f} s  {line}", file=log)
+
+    Trainer(config, shop, folder, seed=seed, device=device).run(STAGES, say)
+
+
+if __name__ == "__main__":
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    make_nano(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/nano"))

@@ -1,0 +1,106 @@
+"""How nano is made: its shape, and the stages it is trained in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_LANGUAGE: Mapping[str, Any] = {
+    "hidden_size": 320,
+    "intermediate_size": 640,
+    "moe_intermediate_size": 160,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 5,
+    "num_key_value_heads": 5,
+    "n_shared_experts": 2,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "first_k_dense_replace": 1,
+    "norm_topk_prob": True,
+    "use_mla": False,
+    "topk_method": "greedy",
+    "n_group": 1,
+    "topk_group": 1,
+    "max_position_embeddings": 8192,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "torch_dtype": "bfloat16",
+}
+
+
+def nano_config(vocab_size: int) -> dict[str, Any]:
+    """nano's config.json in the released schema, with the optional keys that other sizes need."""
+    language = {"vocab_size": vocab_size, **_LANGUAGE}
+    sam = {
+        "width": 128,
+        "layers": 4,
+        "heads": 4,
+        "global_attn_indexes": [],
+        "downsample_channels": [256, 320],
+        "neck_channels": 128,
+    }
+    clip = {"width": 320, "layers": 3, "heads": 5, "mlp_width": 1280, "image_size": 224, "patch_size": 14}
+    return {
+        **language,
+        "default_mode": "small",
+        "architectures": ["DeepseekOCRForCausalLM"],
+        "model_type": "deepseek_vl_v2",
+        "language_config": language,
+        "projector_config": {"input_dim": 640, "n_embed": 320, "projector_type": "linear"},
+        "vision_config": {
+            "image_size": 1024,
+            "model_name": "deeplip_b_l",
+            "width": {"clip-l-14-224": clip, "sam_vit_b": sam},
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training.
+
+    modes: view sizes by their share; empty, the encoder alone learns from dense crops. encoder, decoder: what is
+    trained. stretch: how far print may be enlarged, either way on its own. styles: bold and slanted print too.
+    dense, guide: weights of the training-only losses (cells; location and attention), fading to zero over the stage
+    where `fading`. corrupted: the share of text given to the decoder with a wrong character. decay_from: the share
+    of the steps after which the learning rate falls to a twentieth.
+    """
+
+    name: str
+    steps: int
+    batch: int
+    learning_rate: float
+    encoder: bool
+    decoder: bool
+    modes: Mapping[str, float] = field(default_factory=dict)
+    stretch: float = 2.0
+    styles: bool = True
+    text: Mapping[str, float] | None = None
+    dense: float = 0.0
+    guide: float = 0.0
+    fading: bool = False
+    corrupted: float = 0.0
+    decay_from: float = 0.6
+
+
+CROP_PX = 448  # two windows of 14 patches
+STAGES = (
+    Stage("look", 800, 6, 1.5e-3, encoder=True, decoder=False, dense=1.0, stretch=1.0, styles=False, decay_from=1.0),
+    Stage("look wider", 1200, 6, 1.5e-3, encoder=True, decoder=False, dense=1.0),
+    Stage("read", 1500, 16, 1.5e-3, encoder=False, decoder=True, modes={"small": 1.0}, guide=1.0, corrupted=0.05),
+    Stage(
+        "together",
+        900,
+        12,
+        6e-4,
+        encoder=True,
+        decoder=True,
+        modes={"small": 0.85, "gundam": 0.15},
+        dense=0.5,
+        guide=0.5,
+        fading=True,
+        corrupted=0.08,
+        decay_from=0.4,
+    ),
+)

@@ -1,0 +1,43 @@
+"""JSON holds everything, for every text."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from written_pages import model_texts, read_golden, transcript_of
+
+from dsocr.document import Document, Transcript, to_json
+from dsocr.document.to_json import SCHEMA
+
+
+def read_back(*pages: Transcript) -> dict:
+    return json.loads(to_json(Document("a.pdf", pages)).encode("utf-8"))
+
+
+def test_a_document_names_its_schema_its_source_and_its_pages():
+    document = read_back(transcript_of("a", 1), Transcript(2, 0, 0, "", (), "failed", "no such page"))
+    assert (document["schema"], document["source"]) == (SCHEMA, "a.pdf")
+    assert [page["number"] for page in document["pages"]] == [1, 2]
+    assert (document["pages"][1]["status"], document["pages"][1]["reason"]) == ("failed", "no such page")
+
+
+def test_boxes_are_given_in_the_grid_and_in_pixels():
+    table, image = read_back(transcript_of(read_golden("out_of_range", "in.txt")))["pages"][0]["blocks"]
+    assert table["boxes"] == [{"grid": [900, 900, 1200, 1300], "pixels": [540, 756, 600, 840]}]
+    assert image["label"] == "image"
+
+
+def test_figures_are_listed_with_their_names():
+    (page,) = read_back(transcript_of(read_golden("refs", "in.txt"), 5))["pages"]
+    assert page["figures"] == [{"name": "5_0.jpg", "pixels": [120, 353, 420, 672]}]
+
+
+@given(model_texts)
+def test_every_text_comes_back(text):
+    (page,) = read_back(transcript_of(text))["pages"]
+    assert page["raw"].encode("utf-16", "surrogatepass") == text.encode("utf-16", "surrogatepass")
+
+
+def test_other_scripts_stay_readable():
+    assert "漢字" in to_json(Document("a.pdf", (transcript_of("漢字"),)))

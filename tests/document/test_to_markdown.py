@@ -1,0 +1,160 @@
+"""Markdown as the published code writes it where it is right, and the same streamed as whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from written_pages import GOLDEN, cut_text, model_texts, read_golden, transcript_of
+
+from dsocr.document import STATUSES, Document, StreamingMarkdown, Transcript, find_figures, to_markdown, to_text
+
+IMAGE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>"
+TEXT = "<|ref|>text<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>"
+
+
+def markdown(raw: str) -> str:
+    return to_markdown(transcript_of(raw))
+
+
+def ours(case: str) -> str:
+    """Our Markdown with the published names, which have no page in them."""
+    return markdown(read_golden(case, "in.txt")).replace("images/1_", "images/")
+
+
+def published(case: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", read_golden(case, "result.mmd")).strip()
+
+
+@pytest.mark.parametrize("case", ["refs", "eval_expr", "geometry"])
+def test_the_text_is_the_published_one(case):
+    assert ours(case) == published(case)
+
+
+def test_plain_text_is_the_published_one_with_plain_signs():
+    assert ours("plain") == published("plain").replace(r"\coloneqq", ":=")
+
+
+def test_every_box_of_a_block_has_its_link():
+    both = "![](images/0.jpg)\n![](images/1.jpg)\n\nx\n![](images/2.jpg)"
+    assert (
+        ours("multi_box")
+        == both
+        == published("multi_box")
+        .replace("1.jpg)", "2.jpg)")
+        .replace("(images/0.jpg)", "(images/0.jpg)\n![](images/1.jpg)")
+    )
+
+
+def test_identical_blocks_have_their_own_links():
+    assert ours("dup_identical") == "![](images/0.jpg)\n\nA\n![](images/1.jpg)\n\nB"
+
+
+def test_a_block_without_a_usable_box_has_no_link():
+    assert ours("malformed_det") == "A\n\nB\n![](images/0.jpg)\n\nC"
+    assert ours("out_of_range") == "<table><tr><td>1</td></tr></table>"
+
+
+def test_a_tag_cut_short_by_the_end_is_not_shown():
+    assert ours("unterminated") == "loop loop"
+    assert markdown(TEXT + "a\n<|ref|>text<|/ref|><|det|>[[12, 3") == "a"
+
+
+def test_an_unclosed_tag_hides_no_paragraphs():
+    assert markdown("<|ref|>one\n\ntwo") == "<|ref|>one\n\ntwo"
+
+
+def test_blank_lines_are_closed_up_only_where_a_tag_was():
+    assert markdown(f"a\n\n{TEXT}\n\nb\n\n\n\nc") == "a\n\nb\n\n\n\nc"
+
+
+def test_indentation_after_a_tag_stays():
+    assert markdown(f"a\n\n{TEXT}\n    b") == "a\n\n    b"
+
+
+def test_all_pages_of_the_published_run_are_there_and_keep_their_numbers():
+    texts = json.loads((GOLDEN / "scripts" / "pdf_run.json").read_text(encoding="utf-8"))["out"]
+    pages = [transcript_of(text, number) for number, text in enumerate(texts, start=1)]
+    parts = to_markdown(Document("in.pdf", tuple(pages)), page_separator="|||").split("|||")
+    kept = (GOLDEN / "scripts" / "pdf" / "in.mmd").read_text(encoding="utf-8").split("<--- Page Split --->")
+    assert parts[0] == kept[0].strip().replace("images/0_", "images/1_")
+    assert parts[1] == "no eos here: this page will vanish"
+    assert parts[2].startswith("![](images/3_0.jpg)\n![](images/3_1.jpg)\n\nx\n![](images/3_2.jpg)")
+    assert parts[3] == kept[2].strip().replace(r"\coloneqq", ":=")
+
+
+@given(model_texts, st.lists(st.integers(0, 200)), st.sampled_from(STATUSES))
+def test_streamed_markdown_is_the_whole_markdown(text, cuts, status):
+    stream = StreamingMarkdown(7, 600, 840)
+    shown = "".join(map(stream.feed, cut_text(text, cuts))) + stream.close(status, "because")
+    assert shown == to_markdown(transcript_of(text, 7, status=status, reason="because"))
+
+
+@given(st.lists(st.sampled_from([IMAGE, TEXT, "\n", "words", "a < b", "\\coloneqq"])).map("".join), st.integers(0, 300))
+def test_no_half_tag_is_ever_shown(text, length):
+    stream = StreamingMarkdown(1, 600, 840)
+    shown = stream.feed(text[:length])
+    assert not re.search(r"<\||\|>|\[\[", shown + stream.close())
+
+
+@given(model_texts)
+def test_the_links_are_the_names_of_the_crops(text):
+    page = transcript_of(text, 3)
+    links = [link for link in re.findall(r"!\[\]\(images/(3_\d+\.jpg)\)", to_markdown(page)) if link not in text]
+    assert links == [name for name, _ in find_figures(page)]
+
+
+@given(model_texts)
+def test_no_text_begins_or_ends_with_white_space(text):
+    assert markdown(text) == markdown(text).strip()
+
+
+@pytest.mark.parametrize("status", ["truncated", "looped", "failed", "skipped"])
+def test_a_page_that_did_not_end_well_says_so(status):
+    page = transcript_of("some text", 3, status=status, reason="a\nreason")
+    assert to_markdown(page) == f"some text\n\n<!-- page 3: {status}: a reason -->"
+    assert to_text(page) == f"some text\n\n[page 3: {status}: a reason]"
+
+
+def test_a_failed_page_is_its_comment_and_no_reason_ends_it_early():
+    page = Transcript(2, 0, 0, "", (), status="failed", reason="--> <script>")
+    assert to_markdown(page) == "<!-- page 2: failed: -> <script> -->"
+
+
+def test_figures_are_linked_where_the_person_keeps_them():
+    page = transcript_of(IMAGE)
+    assert to_markdown(page, images_dir="my figures") == "![](my%20figures/1_0.jpg)"
+    assert to_markdown(page, images_dir="") == "![](1_0.jpg)"
+    assert to_markdown(page, images_dir=None) == ""
+
+
+def test_no_page_vanishes_between_the_separators():
+    pages = tuple(transcript_of("", number) for number in (1, 2, 3))
+    assert to_markdown(Document("a.pdf", pages)).count("<--- Page Split --->") == 2
+    assert to_text(Document("a.pdf", pages)).count("\f") == 2
+
+
+def test_plain_text_has_no_tags_and_no_links():
+    assert to_text(transcript_of(f"a\n{IMAGE}\n{TEXT}\nb")) == "a\n\nb"
+
+
+@pytest.mark.parametrize(
+    "piece", [IMAGE, TEXT, "\n", " ", "\\col", "<|ref|>", "<|ref|>image<|/ref|><|det|>", "<", "a\n"]
+)
+def test_endless_repetition_streams_quickly(piece):
+    stream, start = StreamingMarkdown(1, 600, 840), time.perf_counter()
+    for _ in range(50_000):
+        stream.feed(piece)
+    stream.close()
+    assert time.perf_counter() - start < 15
+
+
+@pytest.mark.parametrize(
+    "text", ["<script>alert(1)</script>", "![](../../etc/passwd)", "<table>", "\ufeffa\x00b", "漢字"]
+)
+def test_what_the_model_wrote_between_tags_is_shown_as_it_is(text):
+    assert markdown(TEXT + text) == text
