@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dsocr.errors import InputError
+from dsocr.errors import FileAccessError, InputError
 
 if TYPE_CHECKING:
     from dsocr.jobs.run import Output
@@ -26,6 +26,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    # Boxes leave half of 80 columns for the words, and take [brackets] in them for colours.
+    rich_markup_mode=None,
 )
 
 
@@ -39,39 +41,78 @@ class NgramRule(str, Enum):
 
 @app.command()
 def read(
-    files: Annotated[list[str], typer.Argument(help="PDF, PNG, JPEG, WebP, TIFF, BMP, GIF; folders; - for stdin.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the answers [stdout].")] = None,
-    format: Annotated[str, typer.Option(help="One or more of md,json,txt,picture.")] = "md",
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE", help="PDF, PNG, JPEG, WebP, TIFF, BMP, GIF; folders of them; - for stdin."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder for the answers.", show_default="stdout"),
+    ] = None,
+    format: Annotated[str, typer.Option(metavar="NAMES", help="One or more of md,json,txt,picture.")] = "md",
     model: Annotated[
-        str | None, typer.Option(help="nano, a folder, or a hub name [the published one if it is here, else nano].")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="nano, a folder, or a hub name.",
+            show_default="the published one if it is here, else nano",
+        ),
     ] = None,
     mode: Annotated[
         str | None,
-        typer.Option(help="tiny, small, base, large, gundam, gundam-m [the model's own; published: gundam]."),
+        typer.Option(
+            metavar="NAME",
+            help="tiny, small, base, large, gundam, gundam-m.",
+            show_default="the model's own; gundam for the published one",
+        ),
     ] = None,
     prompt: Annotated[
-        str, typer.Option(help="document, ocr, free, figure, describe, locate:TEXT, or any text.")
+        str, typer.Option(metavar="TEXT", help="document, ocr, free, figure, describe, locate:TEXT, or any text.")
     ] = "document",
-    pages: Annotated[str | None, typer.Option(help="Such as 1-3,7,10- ; counted from 1 [all].")] = None,
-    dpi: Annotated[float, typer.Option(help="Resolution at which PDF pages are drawn.")] = 144.0,
-    password: Annotated[str | None, typer.Option(help="For encrypted PDFs.")] = None,
-    max_pixels: Annotated[int, typer.Option(help="Larger pages are refused (decompression bombs).")] = 178_956_970,
-    max_tokens: Annotated[int | None, typer.Option(help="Most new tokens a page [as many as fit].")] = None,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
-    ngram_rule: Annotated[NgramRule, typer.Option(help="Which repetitions are banned.")] = NgramRule.windowed,
-    ngram_size: Annotated[int, typer.Option(help="Length of a repetition, in tokens.")] = 30,
-    ngram_window: Annotated[int, typer.Option(help="How far back the windowed rule looks.")] = 90,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    pages: Annotated[
+        str | None, typer.Option(metavar="RANGES", help="Such as 1-3,7,10- counted from 1.", show_default="all")
+    ] = None,
+    dpi: Annotated[float, typer.Option(metavar="NUMBER", help="Resolution at which PDF pages are drawn.")] = 144.0,
+    password: Annotated[str | None, typer.Option(metavar="TEXT", help="For encrypted PDFs.")] = None,
+    max_pixels: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Larger pages are refused (decompression bombs).")
+    ] = 178_956_970,
+    max_tokens: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="Most new tokens a page.", show_default="as many as fit")
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(metavar="NUMBER", help="0 always takes the likeliest token; more takes chances.")
+    ] = 0.0,
+    ngram_rule: Annotated[
+        NgramRule,
+        typer.Option(
+            metavar="NAME",
+            help="Which repetitions are banned: windowed (near ones, tables spared), huggingface (all) or none.",
+        ),
+    ] = NgramRule.windowed,
+    ngram_size: Annotated[
+        int, typer.Option(metavar="NUMBER", help="A repetition is as many tokens as this, again.")
+    ] = 30,
+    ngram_window: Annotated[
+        int, typer.Option(metavar="NUMBER", help="How many tokens back the windowed rule looks.")
+    ] = 90,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="auto, float32, bfloat16, float16.")] = "auto",
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only on stderr.")] = False,
 ) -> None:
-    """Read documents: Markdown to stdout as it is written, or files into a folder."""
+    """Read documents to Markdown, text, JSON or drawings.
+
+    Markdown goes to stdout while it is written; with -o, all that is asked for goes into a folder.
+
+    Exit codes: 0 every page is ok, 10 some are not (their files say why), 2 a mistake in what was asked or given,
+    5 a file or folder that may not be read or written, 8 a password is missing or wrong, 130 interrupted.
+    """
 
     def work() -> int:
         from dsocr.engine.request import Sampling
         from dsocr.jobs.run import Run
+        from dsocr.ocr import check_options
 
-        chosen = _choose_output(output, format)
         sampling = Sampling(
             max_tokens=max_tokens,
             temperature=temperature,
@@ -79,20 +120,20 @@ def read(
             ngram_size=ngram_size,
             ngram_window=ngram_window,
         )
-        options: dict[str, Any] = {"mode": mode, "prompt": prompt, "pages": pages, "dpi": dpi, "password": password}
-        options |= {"max_pixels": max_pixels, "sampling": sampling}
+        options: dict[str, Any] = {"mode": mode, "prompt": prompt, "pages": pages, "dpi": dpi, "max_pixels": max_pixels}
+        check_options(**options)
+        chosen = _choose_output(output, format)
         ocr = _load(model, device, dtype, quiet)
-        ocr.check(mode, prompt)
-        return Run(ocr, chosen, _noter(quiet), options).read(files)
+        return Run(ocr, chosen, _noter(quiet), options | {"password": password, "sampling": sampling}).read(files)
 
     _leave(work)
 
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help="A hub name.")] = "deepseek-ai/DeepSeek-OCR",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A hub name.")] = "deepseek-ai/DeepSeek-OCR",
 ) -> None:
-    """Download a checkpoint (6.7 GB for the published one); run again to go on where it stopped."""
+    """Download a checkpoint. The published one has 6.7 GB; run this again to go on where it stopped."""
 
     def work() -> int:
         from dsocr.model.checkpoint import pull_checkpoint
@@ -141,12 +182,15 @@ def _leave(work: Callable[[], int]) -> None:
         _note(f"error: {error}")
         code = error.exit_code
     except KeyboardInterrupt:
-        _note("interrupted; what was read before is kept")
+        _note("interrupted; the pages read before are kept")
         code = INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone; nothing more may be written, not even on the way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # Whoever read our output has had enough.
+        _close_stdout()
         code = 0
+    except OSError as error:
+        _note(f"error: cannot go on ({error.strerror or error})")
+        _close_stdout()
+        code = FileAccessError.exit_code
     raise typer.Exit(code)
 
 
@@ -155,9 +199,16 @@ def _to_stdout(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
+def _close_stdout() -> None:
+    """What still waits to be written goes nowhere, or Python would try once more on its way out."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def _noter(quiet: bool) -> Callable[[str], None]:
     return lambda line: _note(line) if not quiet or line.startswith("error: ") else None
 
 
 def _note(line: str) -> None:
-    print(f"dsocr: {line}", file=sys.stderr)
+    print("dsocr:", " ".join(line.splitlines()), file=sys.stderr)

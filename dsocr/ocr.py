@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -21,10 +22,12 @@ from dsocr.model.network import Network
 from dsocr.model.tokenizer import Tokenizer
 from dsocr.model.weights import load_network, stored_bytes
 from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS, BrokenPage, Mode, Page, Source, get_mode, open_pages
+from dsocr.pages.inputs import STDIN, files_of, show
 from dsocr.pages.tiling import make_views
-from dsocr.prompts import labels_are_text, resolve_prompt
+from dsocr.prompts import IMAGE, labels_are_text, resolve_prompt
 from dsocr.views import Views
 
+DEVICES = ("cpu", "cuda", "mps")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SMALL = 256 * 2**20  # bytes; up to here a checkpoint is widened to float32 on a CPU, which is faster and exact
 
@@ -35,15 +38,31 @@ def load(name_or_dir: str | Path | None = None, device: str = "auto", dtype: str
     device: auto (CUDA, else MPS, else CPU) or a torch device; dtype: auto, float32, bfloat16 or float16. On a CPU,
     auto keeps a large checkpoint as it is stored, mapped into memory and not copied. Raises InputError.
     """
+    where, asked = _choose_device(device), _check_dtype(dtype)  # before anything is downloaded
     folder = find_checkpoint(str(name_or_dir) if name_or_dir is not None else default_checkpoint())
     config = read_config(folder)
-    where = _choose_device(device)
     tokenizer_file = folder / "tokenizer.json"
     image_token_id = config.image_token_id
     if image_token_id is None:
         image_token_id = Tokenizer(tokenizer_file).image
-    network = load_network(folder, config, image_token_id, device=where, dtype=_choose_dtype(dtype, where, folder))
+    kept = _choose_dtype(where, folder) if asked is None else asked
+    network = load_network(folder, config, image_token_id, device=where, dtype=kept)
     return OCR(network, tokenizer_file)
+
+
+def check_options(
+    mode: str | None = None,
+    prompt: str = "document",
+    pages: str | None = None,
+    *,
+    dpi: float = DEFAULT_DPI,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> None:
+    """InputError for options that no page could be read with; asked before a model is loaded in vain."""
+    if mode is not None:
+        get_mode(mode)
+    _resolve_page_prompt(prompt)
+    open_pages(b"", pages=pages, dpi=dpi, max_pixels=max_pixels)  # looks at what is asked for, opens nothing yet
 
 
 class OCR:
@@ -109,7 +128,10 @@ class OCR:
         max_pixels: int = DEFAULT_MAX_PIXELS,
         sampling: Sampling | None = None,
     ) -> Iterator[Delta]:
-        """The same, as it is written: deltas with their page's number, the last of each page with a finish reason."""
+        """The same, as it is written: deltas with their page's number, the last of each page with a finish reason.
+
+        A page that cannot be shown has no deltas; who wants to know of it takes the `readings`.
+        """
         readings = self.readings(
             source, mode, prompt, pages, dpi=dpi, password=password, max_pixels=max_pixels, sampling=sampling
         )
@@ -128,21 +150,11 @@ class OCR:
         sampling: Sampling | None = None,
     ) -> Iterator[Reading]:
         """One Reading for each page, in order; the next page is opened when the one before has been read."""
-        if isinstance(source, (str, Path)) and str(source) != "-" and Path(source).is_dir():
-            raise InputError(f"{source} is a folder of documents: read its files one by one (dsocr.find_inputs)")
-        asked, chosen = resolve_prompt(prompt), self._mode(mode)
+        _refuse_folder(source)
+        asked, chosen = _resolve_page_prompt(prompt), self._mode(mode)
         opened = open_pages(source, pages=pages, dpi=dpi, password=password, max_pixels=max_pixels)
 
-        def walk() -> Iterator[Reading]:
-            for page in opened:
-                if isinstance(page, BrokenPage):
-                    yield Reading(page, iter(()))
-                    continue
-                views = make_views(page.image, chosen)
-                request = self._request(asked, (views,), sampling)
-                yield Reading(page, self.engine.stream(request), labels_are_text(asked))
-
-        return walk()
+        return (self._begin(page, asked, chosen, sampling) for page in opened)
 
     def ask(
         self,
@@ -156,13 +168,18 @@ class OCR:
         views = tuple(self.views(image, mode) for image in images)
         return self.engine.generate(self._request(asked, views, sampling))
 
-    def check(self, mode: str | None, prompt: str) -> None:
-        """InputError for a mode or prompt that no page could be read with."""
-        self._mode(mode)
-        resolve_prompt(prompt)
+    def _begin(self, page: Page | BrokenPage, asked: str, mode: Mode, sampling: Sampling | None) -> Reading:
+        if isinstance(page, BrokenPage):
+            return Reading(page, iter(()))
+        engine = self.engine
+        request = self._request(asked, (make_views(page.image, mode),), sampling)
+        try:
+            return Reading(page, engine.stream(request), labels_are_text(asked))
+        except InputError as error:  # Other pages may be smaller: this one must not cost them.
+            return Reading(BrokenPage(page.source, page.number, str(error)), iter(()))
 
     def _mode(self, name: str | None) -> Mode:
-        return get_mode(name or self.network.config.default_mode)
+        return get_mode(self.network.config.default_mode if name is None else name)
 
     def _request(self, prompt: str, views: tuple[Views, ...], sampling: Sampling | None) -> Request:
         ids = self.tokenizer.prompt_ids(prompt, [len(view.layout) for view in views])
@@ -218,6 +235,19 @@ def _ending(last: Delta | None) -> tuple[str, str | None]:
     return OK, None
 
 
+def _refuse_folder(source: Source) -> None:
+    if isinstance(source, (str, os.PathLike)) and source != STDIN and os.path.isdir(source):
+        files_of(source)  # says so where there are no pages in it
+        raise InputError(f"{show(source)} is a folder of documents: read its files one by one (dsocr.find_inputs)")
+
+
+def _resolve_page_prompt(prompt: str) -> str:
+    asked = resolve_prompt(prompt)
+    if asked.count(IMAGE) != 1:
+        raise InputError(f"the prompt has {asked.count(IMAGE)} {IMAGE}, but pages are read one by one: write it once")
+    return asked
+
+
 def _name(source: Source) -> str:
     if isinstance(source, Page):
         return source.source
@@ -225,7 +255,7 @@ def _name(source: Source) -> str:
         return "bytes"
     if isinstance(source, Image.Image):
         return str(getattr(source, "filename", "") or "image")
-    return str(source)
+    return "stdin" if source == STDIN else str(source)
 
 
 def _choose_device(name: str) -> torch.device:
@@ -235,16 +265,21 @@ def _choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError(f"device {name!r} is not on this machine; auto, cpu, cuda and mps are known") from None
+        device = None
+    if device is None or device.type not in DEVICES:
+        raise InputError(f"device {name!r} is not on this machine; known: auto, {', '.join(DEVICES)}")
     return device
 
 
-def _choose_dtype(name: str, device: torch.device, folder: Path) -> torch.dtype | None:
+def _check_dtype(name: str) -> torch.dtype | None:
+    """None: choose one when the device and the size of the checkpoint are known."""
+    if name != "auto" and name not in DTYPES:
+        raise InputError(f"dtype {name!r} is unknown; known: auto, {', '.join(DTYPES)}")
+    return DTYPES.get(name)
+
+
+def _choose_dtype(device: torch.device, folder: Path) -> torch.dtype | None:
     """None: as it is stored."""
-    if name != "auto":
-        if name not in DTYPES:
-            raise InputError(f"dtype {name!r} is unknown; known: auto, {', '.join(DTYPES)}")
-        return DTYPES[name]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     if device.type == "mps":

@@ -27,6 +27,8 @@ def usable_boxes(boxes: Iterable[Box], width: int, height: int) -> list[tuple[in
 
 def find_figures(transcript: Transcript) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
     """Name and pixel box (left, top, right, bottom) of every figure, as the Markdown links them."""
+    if transcript.labels_are_text:
+        return  # There, "image" is a word that stands on the page.
     boxes = (box for block in transcript.blocks if block.label == FIGURE_LABEL for box in block.boxes)
     for index, pixels in enumerate(usable_boxes(boxes, transcript.width, transcript.height)):
         yield figure_name(transcript.page, index), pixels

@@ -13,7 +13,7 @@ def to_text(pages: Document | Transcript, page_separator: str = PAGE_SEPARATOR) 
     """Text of a document or of one page; a page that did not end well says so in brackets after its text."""
     if isinstance(pages, Document):
         return page_separator.join(to_text(page) for page in pages.transcripts)
-    stream = StreamingMarkdown(pages.page, pages.width, pages.height, images_dir=None)
+    stream = StreamingMarkdown(pages.page, pages.width, pages.height, None, pages.labels_are_text)
     text = stream.feed(write(pages.blocks)) + stream.close()
     return "\n\n".join(part for part in (text, _note(pages)) if part)
 

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 from PIL.Image import Image
@@ -24,7 +25,9 @@ from dsocr.document.to_markdown import PAGE_SEPARATOR
 from dsocr.errors import FileAccessError, InputError
 
 PICTURE = "picture"
-FORMATS: dict[str, Callable[[Document], str]] = {"md": to_markdown, "json": to_json, "txt": to_text}
+MARKDOWN = "md"
+FORMATS: dict[str, Callable[[Document], str]] = {MARKDOWN: to_markdown, "json": to_json, "txt": to_text}
+_JPEG_SIDE_PX = 65_500  # what the format can hold, and a little less than its 16 bits could count
 
 
 def parse_formats(names: str) -> tuple[str, ...]:
@@ -46,7 +49,7 @@ class Printer:
             raise InputError("format 'picture' needs a folder: add -o DIR")
         self._formats = formats
         self._write = write
-        self._streams = formats == ("md",)
+        self._streams = formats == (MARKDOWN,)
         self._markdown: StreamingMarkdown | None = None
         self._begun = False
 
@@ -77,7 +80,8 @@ class Printer:
             self._write("\n")
             return
         for name in self._formats:
-            self._write(FORMATS[name](document).rstrip("\n") + "\n")
+            text = to_markdown(document, None) if name == MARKDOWN else FORMATS[name](document)
+            self._write(text + "\n")
 
 
 class Folder:
@@ -94,9 +98,11 @@ class Folder:
     def begin_document(self, source: str) -> None:
         """Choose the document's name: that of its file, with its suffix where two files differ in nothing else."""
         path = Path(source)
-        names = (path.stem, path.name, *(f"{path.name}-{count}" for count in range(2, 10**6)))
-        self._name = next(name for name in names if name not in self._taken)
-        self._taken.add(self._name)
+        numbered = (f"{path.name}-{number}" for number in count(2))
+        # On many disks A.md and a.md are one file; a name of dots is a folder.
+        names = (name for name in chain((path.stem, path.name), numbered) if name.strip("."))
+        self._name = next(name for name in names if name.casefold() not in self._taken)
+        self._taken.add(self._name.casefold())
 
     def begin_page(self, page: int, width: int, height: int, labels_are_text: bool) -> None:
         """Files are written when a page is whole."""
@@ -106,30 +112,33 @@ class Folder:
 
     def end_page(self, transcript: Transcript) -> None:
         """Write what needs the page's picture: figures, and the layout picture where it was asked for."""
-        if "md" in self._formats:
+        if MARKDOWN in self._formats:
             for name, figure in crop_figures(transcript):
                 self._save(f"images/{self._name}/{name}", _jpeg(figure))
-        if PICTURE in self._formats:
+        if PICTURE in self._formats and transcript.image is not None:
             self._save(f"{self._name}_layout_{transcript.page}.jpg", _jpeg(to_picture(transcript)))
 
     def end_document(self, document: Document) -> None:
         """Write the text forms."""
         for name in self._formats:
-            if name == "md":
+            if name == MARKDOWN:
                 text = to_markdown(document, f"images/{self._name}") + "\n"
             elif name in FORMATS:
                 text = FORMATS[name](document) + "\n"
             else:
                 continue
-            self._save(f"{self._name}.{name}", text.encode("utf-8", "surrogatepass"))
+            self._save(f"{self._name}.{name}", text.encode("utf-8", "replace"))
 
     def _save(self, name: str, content: bytes) -> None:
         path = self._root / name
         with _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             half = path.with_name(f".{path.name}.part")
-            half.write_bytes(content)
-            os.replace(half, path)  # whole or not at all
+            try:
+                half.write_bytes(content)
+                os.replace(half, path)  # whole or not at all
+            finally:
+                half.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -143,5 +152,8 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _jpeg(image: Image) -> bytes:
     buffer = io.BytesIO()
+    if max(image.size) > _JPEG_SIDE_PX:
+        image = image.copy()
+        image.thumbnail((_JPEG_SIDE_PX, _JPEG_SIDE_PX))
     image.save(buffer, "JPEG", quality=95)
     return buffer.getvalue()

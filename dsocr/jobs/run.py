@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from dsocr.document import OK, Document, Transcript
+from dsocr.document import FAILED, OK, Document, Transcript
 from dsocr.errors import InputError
 from dsocr.ocr import OCR, Reading
 from dsocr.pages import BrokenPage, find_inputs
+from dsocr.pages.inputs import show
 
 SOME_PAGES_NOT_OK = 10  # exit code: everything was read as far as it went, and not every page is ok
 
@@ -59,11 +60,15 @@ class Run:
 
     def _read_document(self, source: str | os.PathLike[str]) -> None:
         transcripts: list[Transcript] = []
-        for reading in self.ocr.readings(source, **self.options):
-            if not transcripts:
-                self.output.begin_document(str(source))
-            transcripts.append(replace(self._read_page(reading), image=None))
-        self.output.end_document(Document(str(source), tuple(transcripts)))
+        try:
+            for reading in self.ocr.readings(source, **self.options):
+                name = reading.page.source
+                if not transcripts:
+                    self.output.begin_document(name)
+                transcripts.append(replace(self._read_page(reading), image=None))
+        finally:  # Whatever ends a document early, Ctrl-C above all, must not cost the pages before.
+            if transcripts:
+                self.output.end_document(Document(name, tuple(transcripts)))
 
     def _read_page(self, reading: Reading) -> Transcript:
         page, began = reading.page, time.perf_counter()
@@ -75,7 +80,14 @@ class Run:
         self.output.end_page(transcript)
         self.pages += 1
         self.not_ok += transcript.status != OK
-        why = f" ({transcript.reason})" if transcript.reason else ""
-        spent = time.perf_counter() - began
-        self.note(f"{page.source} page {page.number}: {transcript.status}{why}, {reading.tokens} tokens, {spent:.1f} s")
+        self.note(_report(reading, transcript, time.perf_counter() - began))
         return transcript
+
+
+def _report(reading: Reading, transcript: Transcript, seconds: float) -> str:
+    """One line about a page; that of a failed one is an error and is shown even to those who want no notes."""
+    where = f"{show(reading.page.source)} page {transcript.page}: {transcript.status}"
+    why = f" ({transcript.reason})" if transcript.reason else ""
+    if transcript.status == FAILED:
+        return f"error: {where}{why}"
+    return f"{where}{why}, {reading.tokens} tokens, {seconds:.1f} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -26,9 +27,9 @@ def find_checkpoint(name: str) -> Path:
     """
     if name == NANO:
         return Path(__file__).parents[1] / "nano"
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
+    folder = os.path.expanduser(name)
+    if os.path.isdir(folder):
+        return Path(folder)
     if not _HUB_NAME.fullmatch(name):
         raise InputError(f"model {name!r} is unknown: give nano, a folder, or a hub name such as {PUBLISHED}")
     return cached_checkpoint(name) or pull_checkpoint(name)
@@ -53,6 +54,8 @@ def pull_checkpoint(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError
 
+    if not _HUB_NAME.fullmatch(name):
+        raise InputError(f"model {name!r} has no name that the hub could know: one is {PUBLISHED}")
     try:
         return Path(snapshot_download(name, allow_patterns=_FILES))
     except RepositoryNotFoundError:

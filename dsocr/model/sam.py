@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from dsocr.model.config import PATCH_PX, SamConfig
 
+_SMALL_SHEET = 256  # places; a window has 196
+
 
 class Sam(nn.Module):
     """Pixels [b, 3, s, s] → features [b, channels, s/64, s/64]."""
@@ -87,21 +89,23 @@ class RelativeAttention(nn.Module):
         q, k, v = qkv.permute(2, 3, 0, 1, 4)  # each [heads, b, h·w, head dim]
         by_row = spread_table(self.row_table, rows)
         by_column = spread_table(self.column_table, columns)
-        # One head at a time: the bias is as large as the attention matrix, and only one is alive.
-        attended = [self._attend(q[i], k[i], v[i], by_row, by_column) for i in range(self.heads)]
-        result: Tensor = self.out(torch.cat(attended, dim=-1).reshape(batch, rows, columns, width))
+        # The bias is as large as the attention matrix: over a whole sheet only one head's is alive.
+        together = self.heads if rows * columns <= _SMALL_SHEET else 1
+        parts = zip(q.split(together), k.split(together), v.split(together), strict=True)
+        attended = [self._attend(*part, by_row, by_column) for part in parts]
+        joined = torch.cat(attended).permute(1, 2, 0, 3)  # [b, h·w, heads, head dim]
+        result: Tensor = self.out(joined.reshape(batch, rows, columns, width))
         return result
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
-        batch, _, dim = q.shape
+        """Some heads' q, k, v [heads, b, h·w, head dim] → what they gather, of the same shape."""
         rows, columns = len(by_row), len(by_column)
         # published quirk: the unscaled q meets the tables.
-        at = q.reshape(batch, rows, columns, dim)
-        row_bias = torch.einsum("byxc,ykc->byxk", at, by_row)
-        column_bias = torch.einsum("byxc,xkc->byxk", at, by_column)
-        bias = row_bias[..., :, None] + column_bias[..., None, :]  # [b, h, w, h, w]
-        bias = bias.reshape(batch, rows * columns, rows * columns)
-        return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], attn_mask=bias[:, None])[:, 0]
+        at = q.reshape(*q.shape[:2], rows, columns, -1)
+        row_bias = torch.einsum("nbyxc,ykc->nbyxk", at, by_row)
+        column_bias = torch.einsum("nbyxc,xkc->nbyxk", at, by_column)
+        bias = row_bias[..., :, None] + column_bias[..., None, :]  # [heads, b, h, w, h, w]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.flatten(4).flatten(2, 3))
 
 
 class Neck(nn.Module):

@@ -72,21 +72,20 @@ class ReadingBatch:
 
 
 def crop_batch(rng: random.Random, shop: Workshop, count: int, side: int, stretch: float) -> CropBatch:
-    """Dense crops for the encoder, cut four from a sheet: print of 22 to 36 pixels, enlarged up to `stretch` times."""
+    """Dense crops for the encoder, cut from sheets: print of 22 to 36 pixels, enlarged up to `stretch` times."""
     pixels: list[Tensor] = []
     labels: list[npt.NDArray[np.int64]] = []
-    sheet = 2 * side
+    sheet = side * (2 if count >= 4 else 1)
     while len(pixels) < count:
-        across, down = rng.uniform(1, stretch), rng.uniform(1, stretch)
-        width, height = round(sheet / across), round(sheet / down)
-        size = rng.randint(22, 36)
-        drawn = draw_dense(rng, shop.source, shop.fonts, width=width, height=height, size=size)
+        width, height = (round(sheet / rng.uniform(1, stretch)) for _ in range(2))
+        drawn = draw_dense(rng, shop.source, shop.fonts, width=width, height=height, size=rng.randint(22, 36))
         image = _to_pixels(Image.fromarray(drawn.image).resize((sheet, sheet)))
-        cells = cell_labels(drawn.text, drawn.centres * np.array([sheet / width, sheet / height], np.float32), sheet)
-        for top, left in itertools.product((0, side), repeat=2):
+        scale = np.array([sheet / width, sheet / height], np.float32)
+        cells = cell_labels(drawn.text, drawn.centres * scale, sheet)
+        for top, left in itertools.product(range(0, sheet, side), repeat=2):
             pixels.append(image[:, top : top + side, left : left + side])
-            rows, columns = slice(top // 16, (top + side) // 16), slice(left // 8, (left + side) // 8)
-            labels.append(cells[rows, columns])
+            rows = slice(top // _CELL_HEIGHT, (top + side) // _CELL_HEIGHT)
+            labels.append(cells[rows, left // _CELL_WIDTH : (left + side) // _CELL_WIDTH])
     return CropBatch(torch.stack(pixels[:count]), torch.from_numpy(np.stack(labels[:count])))
 
 
@@ -136,7 +135,7 @@ def cell_labels(text: str, centres: npt.NDArray[np.float32], side: int) -> npt.N
 
 def _note(rng: random.Random, shop: Workshop, weights: Mapping[str, float] | None) -> Drawn:
     size = rng.randint(24, 32)
-    characters = rng.randint(20, 380)
+    characters = rng.randint(40, 380)
     width = rng.choice((640, 640, 600, 560, 512, 480, 400, rng.randint(320, 640)))
     # Lines of print need about 0.8 size² pixels a character, margins and leading included.
     needed = int(characters * size * size * 0.85 / width) + 3 * size

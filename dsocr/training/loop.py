@@ -24,7 +24,7 @@ from dsocr.model.weights import save_network
 from dsocr.pages.modes import get_mode
 from dsocr.training.batches import CLASSES, ReadingBatch, Workshop, crop_batch, reading_batch
 from dsocr.training.heads import DenseHeads, ReadingHeads, attention_loss, cell_loss
-from dsocr.training.recipe import CROP_PX, Stage
+from dsocr.training.recipe import Stage
 
 _GUIDED_LAYER = 1
 _BALANCE = 0.01
@@ -91,7 +91,9 @@ class Trainer:
     def _losses(self, stage: Stage) -> tuple[Tensor, dict[str, float]]:
         shop = self.shop if stage.styles else self.shop.upright()
         if not stage.modes:
-            batch = crop_batch(self.rng, shop, stage.batch, CROP_PX, stage.stretch)
+            side = self.rng.choices(list(stage.crops), list(stage.crops.values()))[0]
+            count = max(1, round(stage.batch * (min(stage.crops) / side) ** 2))
+            batch = crop_batch(self.rng, shop, count, side, stage.stretch)
             _, loss, losses = self._look(batch.pixels, batch.labels)
             return loss, losses
         name = self.rng.choices(list(stage.modes), list(stage.modes.values()))[0]
@@ -107,7 +109,7 @@ class Trainer:
 
     def _look(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Vision tokens [b, n², width] and how well both heads tell the characters."""
-        pixels, labels = pixels.to(self.device), labels.to(self.device)
+        pixels, labels = pixels.to(self.device, self.network.dtype), labels.to(self.device)
         encoder = self.network.deep_encoder
         sheet = encoder.sam.patches(pixels)
         tokens = encoder.fuse(encoder.sam.compress(sheet))

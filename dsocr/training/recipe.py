@@ -60,11 +60,12 @@ def nano_config(vocab_size: int) -> dict[str, Any]:
 class Stage:
     """One stretch of training.
 
-    modes: view sizes by their share; empty, the encoder alone learns from dense crops. encoder, decoder: what is
-    trained. stretch: how far print may be enlarged, either way on its own. styles: bold and slanted print too.
-    dense, guide: weights of the training-only losses (cells; location and attention), fading to zero over the stage
-    where `fading`. corrupted: the share of text given to the decoder with a wrong character. decay_from: the share
-    of the steps after which the learning rate falls to a twentieth.
+    modes: view sizes by their share; empty, the encoder alone learns from dense crops, whose sides in pixels and
+    shares are `crops`; batch counts the smallest ones, of larger ones as many as have the same area. encoder,
+    decoder: what is trained. stretch: how far print may be enlarged, either way on its own. styles: bold and slanted
+    print too. text: the mixture to print. dense, guide: weights of the training-only losses (cells; location and
+    attention), fading to zero over the stage where `fading`. corrupted: the share of text given to the decoder with
+    a wrong character. decay_from: the share of the steps after which the learning rate falls to a twentieth.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Stage:
     encoder: bool
     decoder: bool
     modes: Mapping[str, float] = field(default_factory=dict)
+    crops: Mapping[int, float] = field(default_factory=lambda: {192: 1.0})
     stretch: float = 2.0
     styles: bool = True
     text: Mapping[str, float] | None = None
@@ -84,11 +86,20 @@ class Stage:
     decay_from: float = 0.6
 
 
-CROP_PX = 448  # two windows of 14 patches
 STAGES = (
-    Stage("look", 800, 6, 1.5e-3, encoder=True, decoder=False, dense=1.0, stretch=1.0, styles=False, decay_from=1.0),
-    Stage("look wider", 1200, 6, 1.5e-3, encoder=True, decoder=False, dense=1.0),
-    Stage("read", 1500, 16, 1.5e-3, encoder=False, decoder=True, modes={"small": 1.0}, guide=1.0, corrupted=0.05),
+    Stage("look", 1600, 12, 1.5e-3, encoder=True, decoder=False, dense=1.0, stretch=1.0, styles=False, decay_from=1.0),
+    # Whole views among the crops: only there the position tables are as large as in reading.
+    Stage(
+        "look wider",
+        3000,
+        12,
+        1.5e-3,
+        encoder=True,
+        decoder=False,
+        dense=1.0,
+        crops={192: 0.65, 640: 0.3, 1024: 0.05},
+    ),
+    Stage("read", 2000, 8, 1.5e-3, encoder=False, decoder=True, modes={"small": 1.0}, guide=1.0, corrupted=0.05),
     Stage(
         "together",
         900,

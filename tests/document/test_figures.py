@@ -32,6 +32,11 @@ def test_pages_without_figures_have_no_crops(case):
     assert list(crop_figures(transcript_of(read_golden(case, "in.txt"), image=published_page()))) == []
 
 
+def test_a_word_that_says_image_is_no_figure():
+    page = transcript_of("<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>", labels_are_text=True)
+    assert list(find_figures(page)) == list(crop_figures(page)) == []
+
+
 def test_figures_are_found_without_the_image_but_not_cropped():
     page = transcript_of(read_golden("refs", "in.txt"), page=4)
     assert [name for name, _ in find_figures(page)] == ["4_0.jpg"]

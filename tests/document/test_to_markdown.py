@@ -138,6 +138,25 @@ def test_no_page_vanishes_between_the_separators():
     assert to_text(Document("a.pdf", pages)).count("\f") == 2
 
 
+HELLO = "<|ref|>Hello<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>"
+
+
+def test_labels_that_are_text_are_shown():
+    page = transcript_of(f"{HELLO}\n<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>\n", labels_are_text=True)
+    assert to_markdown(page) == to_text(page) == "Hello\nimage"
+
+
+def test_other_labels_are_not_shown():
+    assert to_markdown(transcript_of(HELLO)) == to_text(transcript_of(HELLO)) == ""
+
+
+@given(st.one_of(model_texts, st.just(HELLO * 2)), st.lists(st.integers(0, 200)), st.sampled_from(STATUSES))
+def test_streamed_labels_are_the_whole_labels(text, cuts, status):
+    stream = StreamingMarkdown(7, 600, 840, labels_are_text=True)
+    shown = "".join(map(stream.feed, cut_text(text, cuts))) + stream.close(status)
+    assert shown == to_markdown(transcript_of(text, 7, status=status, labels_are_text=True))
+
+
 def test_plain_text_has_no_tags_and_no_links():
     assert to_text(transcript_of(f"a\n{IMAGE}\n{TEXT}\nb")) == "a\n\nb"
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from written_pages import PUBLISHED_PAGE, published_page, read_golden, transcript_of
 
-from dsocr.document import Block, Box, Transcript, to_picture
+from dsocr.document import Block, Box, Document, Transcript, to_picture
 from dsocr.document.to_picture import label_colour
 
 
@@ -44,6 +44,28 @@ def test_a_label_has_one_colour_and_labels_differ():
 @pytest.mark.parametrize("label", ["", "漢字", "العربية", "🙂", "\ud800", "\x00", "a\nb", "x" * 100_000, "   "])
 def test_no_label_is_too_strange_to_draw(label):
     assert to_picture(white_page(Block(label, (Box(0, 0, 500, 500), Box(500, 500, 400, 400)), ""))).size == (200, 200)
+
+
+def test_the_pages_of_a_document_stand_one_below_the_other():
+    sizes, colours = [(40, 30), (60, 20), (10, 10)], [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    pages = [
+        Transcript(number, *size, "", (), image=Image.new("RGB", size, colour))
+        for number, (size, colour) in enumerate(zip(sizes, colours, strict=True), start=1)
+    ]
+    sheet = to_picture(Document("a.pdf", tuple(pages)))
+    assert sheet.size == (60, 60)
+    assert [sheet.getpixel((5, y)) for y in (0, 29, 30, 49, 50, 59)] == [c for c in colours for _ in range(2)]
+    assert sheet.getpixel((50, 5)) == (255, 255, 255)
+
+
+def test_a_page_of_a_document_has_its_boxes():
+    page = white_page(Block("text", (Box(0, 0, 500, 500),), ""))
+    sheet = to_picture(Document("a.pdf", (page, page)))
+    assert sheet.crop((0, 200, 200, 400)).tobytes() == to_picture(page).tobytes()
+
+
+def test_a_document_without_pages_is_a_dot():
+    assert to_picture(Document("a.pdf", ())).size == (1, 1)
 
 
 def test_a_page_that_was_not_kept_is_drawn_on_white():

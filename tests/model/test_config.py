@@ -50,7 +50,7 @@ def refusal(folder, fields):
 
 
 def test_a_folder_without_a_configuration_is_no_checkpoint(tmp_path):
-    with pytest.raises(InputError, match="is not a checkpoint: it has no config.json"):
+    with pytest.raises(InputError, match=r"is not a checkpoint: it has no config\.json"):
         read_config(tmp_path)
 
 

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
-
-import pytest
+from collections.abc import Sequence
 
 _PADDING = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
 _FILE_ID = b"0123456789abcdef"
 _PERMISSIONS = struct.pack("<i", -4)
-
-
-@pytest.fixture
-def make_pdf() -> Callable[..., bytes]:
-    return write_pdf
 
 
 def write_pdf(

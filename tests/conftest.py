@@ -1,0 +1,59 @@
+"""What tests of several rooms need: a checkpoint that loads in no time, PDFs, and a model that takes dictation."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from itertools import chain, repeat
+from pathlib import Path
+
+import pytest
+from written_pdfs import write_pdf
+
+MICRO = Path(__file__).parent / "golden" / "micro"
+
+
+@pytest.fixture
+def make_pdf() -> Callable[..., bytes]:
+    return write_pdf
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory) -> Path:
+    """A folder with the micro weights and nano's tokenizer, which has the image token under a number of its own."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    fields = json.loads((MICRO / "config.json").read_text())
+    del fields["image_token_id"]
+    (folder / "config.json").write_text(json.dumps(fields))
+    shutil.copy(MICRO / "model.safetensors", folder)
+    (folder / "tokenizer.json").write_bytes((files("dsocr") / "nano" / "tokenizer.json").read_bytes())
+    return folder
+
+
+class Dictation:
+    """Stands where the engine does and writes a given text for each page, the last one again and again."""
+
+    def __init__(self, texts: tuple[str | BaseException, ...], finish_reason: str) -> None:
+        self._texts = chain(texts, repeat(texts[-1]))
+        self._finish_reason = finish_reason
+
+    def stream(self, request) -> Iterator:
+        from dsocr.engine.request import Delta
+
+        text = next(self._texts)
+        if isinstance(text, BaseException):
+            raise text
+        return iter([*(Delta(letter, (7,)) for letter in text), Delta("", (), self._finish_reason)])
+
+
+@pytest.fixture
+def dictate(monkeypatch):
+    """`dictate("page one", "page two")`: what every reader writes from now on; an exception is raised."""
+    from dsocr.ocr import OCR
+
+    def dictate(*texts: str | BaseException, finish_reason: str = "stop") -> None:
+        monkeypatch.setattr(OCR, "engine", Dictation(texts, finish_reason))
+
+    return dictate

@@ -1,0 +1,192 @@
+"""Answers reach their folder whole, under names that nothing else takes, and their stream as they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from dsocr.document import Document, Transcript, parse, to_json, to_markdown, to_text
+from dsocr.document.to_markdown import PAGE_SEPARATOR
+from dsocr.errors import FileAccessError, InputError
+from dsocr.jobs.outputs import Folder, Printer, parse_formats
+
+IMAGE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499], [500, 500, 999, 999]]<|/det|>"
+WORD = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>\n"
+PIECES = [IMAGE, "<|ref|>text<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>", "\n", "words", "<|ref|>", "\\coloneqq", "é", "-->"]
+texts = st.lists(st.sampled_from(PIECES), max_size=6).map("".join)
+
+
+def page(raw: str, number: int = 1, size: tuple[int, int] = (200, 100), **fields) -> Transcript:
+    return Transcript(number, *size, raw, parse(raw), **({"image": Image.new("RGB", size, "white")} | fields))
+
+
+def put(output, source: str, *pages: Transcript) -> Document:
+    """Hands a document over as a run does: each page in letters, then whole, and the pictures let go of."""
+    output.begin_document(source)
+    for transcript in pages:
+        output.begin_page(transcript.page, transcript.width, transcript.height, transcript.labels_are_text)
+        for letter in transcript.raw:
+            output.add(letter)
+        output.end_page(transcript)
+    document = Document(source, pages)
+    output.end_document(document)
+    return document
+
+
+def names(root: Path) -> list[str]:
+    """Every file below, hidden ones too."""
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
+
+
+def printed(formats: tuple[str, ...], *documents: tuple[Transcript, ...]) -> str:
+    written: list[str] = []
+    printer = Printer(formats, written.append)
+    for pages in documents:
+        put(printer, "a.pdf", *pages)
+    return "".join(written)
+
+
+class TestFolder:
+    def test_every_form_has_its_file(self, tmp_path):
+        document = put(Folder(tmp_path, ("md", "json", "txt", "picture")), "scans/a.pdf", page("one"), page("two", 2))
+        assert names(tmp_path) == ["a.json", "a.md", "a.txt", "a_layout_1.jpg", "a_layout_2.jpg"]
+        assert (tmp_path / "a.md").read_text() == to_markdown(document) + "\n"
+        assert (tmp_path / "a.txt").read_text() == to_text(document) + "\n"
+        assert json.loads((tmp_path / "a.json").read_text()) == json.loads(to_json(document))
+        assert Image.open(tmp_path / "a_layout_2.jpg").size == (200, 100)
+
+    @given(raws=st.lists(texts, min_size=1, max_size=3), words=st.booleans())
+    def test_the_figures_are_cropped_under_the_very_names_that_are_linked(self, tmp_path_factory, raws, words):
+        root = tmp_path_factory.mktemp("out")
+        pages = [page(raw, number, labels_are_text=words) for number, raw in enumerate(raws, start=3)]
+        put(Folder(root, ("md",)), "a.pdf", *pages)
+        links = re.findall(r"!\[\]\((.+?)\)", (root / "a.md").read_text())
+        assert sorted([*links, "a.md"]) == names(root)
+
+    def test_a_link_leads_to_its_figure_whatever_the_file_is_called(self, tmp_path):
+        put(Folder(tmp_path, ("md",)), "my (best) #1 page.png", page(IMAGE))
+        link = "images/my%20%28best%29%20%231%20page/1_0.jpg"
+        assert link in (tmp_path / "my (best) #1 page.md").read_text()
+        assert Image.open(tmp_path / "images/my (best) #1 page/1_0.jpg").size == (99, 49)
+
+    def test_figures_are_cut_only_for_the_form_that_links_them(self, tmp_path):
+        put(Folder(tmp_path, ("json",)), "a.png", page(IMAGE))
+        assert names(tmp_path) == ["a.json"]
+
+    def test_a_page_without_a_picture_has_no_layout_picture(self, tmp_path):
+        failed = Transcript(1, 0, 0, "", (), "failed", "damaged")
+        put(Folder(tmp_path, ("md", "picture")), "a.tif", failed, page("x", 2))
+        assert names(tmp_path) == ["a.md", "a_layout_2.jpg"]
+        assert "<!-- page 1: failed: damaged -->" in (tmp_path / "a.md").read_text()
+
+    def test_documents_of_one_name_do_not_overwrite_each_other(self, tmp_path):
+        folder = Folder(tmp_path, ("txt",))
+        for source in ("a.png", "a.pdf", "b/a.png", "b/a.pdf", "b/A.png", "a.png.pdf", "a.png"):
+            put(folder, source, page(source))
+        found = {name: (tmp_path / name).read_text().strip() for name in names(tmp_path)}
+        assert found == {
+            "a.txt": "a.png",
+            "a.pdf.txt": "a.pdf",
+            "a.png.txt": "b/a.png",
+            "a.pdf-2.txt": "b/a.pdf",
+            "A.png-2.txt": "b/A.png",
+            "a.png.pdf.txt": "a.png.pdf",
+            "a.png-3.txt": "a.png",
+        }
+
+    @pytest.mark.parametrize("source", ["...png", "..png", "x/.png", "stdin", "naïve 漢字.png", "image", "a\nb.png"])
+    def test_no_name_leads_out_of_the_folder(self, tmp_path, source):
+        put(Folder(tmp_path / "out", ("md",)), source, page(IMAGE))
+        assert len(names(tmp_path / "out")) == len(names(tmp_path)) == 3
+        assert len(names(tmp_path / "out" / "images")) == 2
+        assert not names(tmp_path / "out" / "images")[0].startswith("1_")
+
+    def test_a_second_run_replaces_what_the_first_wrote(self, tmp_path):
+        for text in ("old", "new"):
+            put(Folder(tmp_path, ("txt",)), "a.png", page(text))
+        assert (tmp_path / "a.txt").read_text() == "new\n"
+        assert names(tmp_path) == ["a.txt"]
+
+    def test_what_cannot_be_written_is_one_line_and_leaves_no_half_file(self, tmp_path):
+        (tmp_path / "a.txt").mkdir()
+        with pytest.raises(FileAccessError, match=r"a\.txt: cannot be written \(Is a directory\)"):
+            put(Folder(tmp_path, ("txt",)), "a.png", page("x"))
+        assert names(tmp_path) == []
+
+    def test_an_interruption_while_writing_leaves_the_old_file_and_no_half_one(self, tmp_path, monkeypatch):
+        put(Folder(tmp_path, ("txt",)), "a.png", page("old"))
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "replace", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            put(Folder(tmp_path, ("txt",)), "a.png", page("new"))
+        assert {name: (tmp_path / name).read_text() for name in names(tmp_path)} == {"a.txt": "old\n"}
+
+    def test_a_file_where_the_folder_should_be_is_a_mistake(self, tmp_path):
+        (tmp_path / "out").write_text("")
+        with pytest.raises(FileAccessError, match="cannot be written"):
+            Folder(tmp_path / "out", ("md",))
+        with pytest.raises(FileAccessError, match="cannot be written"):
+            Folder(tmp_path / "out" / "in", ("md",))
+
+    def test_a_page_longer_than_a_jpeg_can_be_is_made_smaller(self, tmp_path):
+        put(Folder(tmp_path, ("md", "picture")), "a.png", page(WORD, size=(140_000, 20)))
+        assert Image.open(tmp_path / "a_layout_1.jpg").size == (65_500, 9)
+        assert Image.open(tmp_path / "images/a/1_0.jpg").width == 65_500
+
+    def test_what_no_file_can_hold_is_replaced(self, tmp_path):
+        put(Folder(tmp_path, ("md", "txt", "json")), "a.png", page("half \ud800"))
+        assert (tmp_path / "a.md").read_text(encoding="utf-8") == "half ?\n"
+        assert json.loads((tmp_path / "a.json").read_text())["pages"][0]["raw"] == "half \ud800"
+
+
+class TestPrinter:
+    @given(st.lists(texts, max_size=3), st.sampled_from(["ok", "truncated", "failed"]))
+    def test_the_stream_is_the_markdown_without_links_and_a_newline(self, raws, status):
+        pages = tuple(page(raw, number, status=status) for number, raw in enumerate(raws, start=1))
+        assert printed(("md",), pages) == to_markdown(Document("a.pdf", pages), images_dir=None) + "\n"
+
+    def test_words_with_boxes_are_streamed_as_words(self):
+        assert printed(("md",), (page(WORD * 2, labels_are_text=True),)) == "image\nimage\n"
+
+    def test_pages_are_marked_off_in_a_document_and_between_documents(self):
+        shown = printed(("md",), (page("one"), page("two", 2)), (page("three"),))
+        assert shown == f"one{PAGE_SEPARATOR}two\n{PAGE_SEPARATOR}three\n"
+
+    def test_text_comes_before_its_page_is_read(self):
+        written: list[str] = []
+        printer = Printer(("md",), written.append)
+        printer.begin_document("a.png")
+        printer.begin_page(1, 200, 100, False)
+        printer.add("Hello wor")
+        assert "".join(written) == "Hello wor"
+
+    @pytest.mark.parametrize("formats", [("txt",), ("json",), ("json", "md"), ("md", "txt")])
+    def test_other_forms_come_one_after_another_when_a_document_is_read(self, formats):
+        pages = (page(IMAGE), page("two", 2))
+        document = Document("a.pdf", pages)
+        forms = {"md": to_markdown(document, None), "txt": to_text(document), "json": to_json(document)}
+        assert printed(formats, pages) == "".join(forms[name] + "\n" for name in formats)
+
+    def test_a_picture_cannot_be_printed(self):
+        with pytest.raises(InputError, match="add -o DIR"):
+            Printer(("md", "picture"), print)
+
+
+def test_formats_are_named_once_in_any_order():
+    assert parse_formats(" json, md,json") == ("json", "md")
+
+
+@pytest.mark.parametrize("names", ["", "md,", "html", "MD"])
+def test_an_unknown_format_is_a_mistake(names):
+    with pytest.raises(InputError, match="known: md, json, txt, picture"):
+        parse_formats(names)

@@ -1,0 +1,115 @@
+"""The network at the released size, its weights drawn from a recipe, against what the published code answered."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+import torch
+from PIL import Image
+from released_config import RELEASED
+from safetensors.torch import load_file
+
+from dsocr.engine.kv_cache import KVCache
+from dsocr.model.config import parse_config
+from dsocr.model.network import Network
+from dsocr.model.weights import published_name
+from dsocr.pages import get_mode
+from dsocr.pages.tiling import make_views
+
+MICRO = Path(__file__).parents[1] / "golden" / "micro"
+IMAGE = 128815
+# Rows of the prompt, the five likeliest ids, the two largest logits, 16 greedy ids.
+PUBLISHED = {
+    "tiny": (
+        73,
+        [68821, 8650, 73570, 44871, 58104],
+        [4.50209, 4.48080],
+        [
+            *(68821, 87025, 57105, 123373, 27598, 108317, 98753, 74370),
+            *(8650, 112823, 25236, 19690, 38043, 34152, 44592, 107620),
+        ],
+    ),
+    "base": (
+        273,
+        [43337, 8650, 17429, 86331, 112519],
+        [4.55953, 4.26770],
+        [
+            *(43337, 67311, 49677, 11704, 90753, 8650, 88002, 8650),
+            *(72493, 8650, 95215, 612, 57185, 82960, 117927, 111600),
+        ],
+    ),
+    "gundam": (
+        903,
+        [20398, 20331, 69753, 8801, 37354],
+        [4.51391, 4.05921],
+        [
+            *(20398, 25870, 50131, 88176, 17506, 73570, 19690, 63492),
+            *(8801, 85270, 8650, 46533, 81834, 62776, 72493, 112519),
+        ],
+    ),
+}
+
+
+def drawn_weight(name, shape):
+    """A tensor of the recipe: noise seeded by the published name, scaled by its kind, rounded to bfloat16."""
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(crc32(name.encode())))
+    if name.endswith("weight") and ("norm" in name or ".neck.1." in name or ".neck.3." in name):
+        weight.mul_(0.1).add_(1)
+    elif name.endswith("bias"):
+        weight.mul_(0.05)
+    elif "rel_pos" in name:
+        weight.mul_(0.15)
+    elif any(part in name for part in ("pos_embed", "position_embedding", "class_embedding")):
+        weight.mul_(0.5)
+    elif not any(part in name for part in ("embed_tokens", "image_newline", "view_seperator")):
+        weight.div_(math.sqrt(math.prod(shape[1:])))
+        weight.mul_(2 if name.endswith(("mlp.gate.weight", "q_proj.weight", "k_proj.weight")) else 1)
+    return weight.copy_(weight.bfloat16())
+
+
+def drawn_network():
+    """Built without memory, then filled one tensor at a time: 13.3 GB in float32, and never two copies."""
+    with torch.device("meta"):
+        network = Network(parse_config(RELEASED), IMAGE)
+
+    def fill(name):
+        shape = network.get_parameter(name).shape
+        module, _, last = name.rpartition(".")
+        weight = drawn_weight(published_name(name), shape)
+        setattr(network.get_submodule(module), last, torch.nn.Parameter(weight, requires_grad=False))
+
+    with ThreadPoolExecutor(2) as pool:  # each draw is one thread's work, whatever the machine has
+        list(pool.map(fill, [name for name, _ in network.named_parameters()]))
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def network():
+    return drawn_network()
+
+
+def test_the_recipe_makes_the_micro_checkpoint_to_the_bit():
+    for name, tensor in load_file(MICRO / "model.safetensors").items():
+        assert torch.equal(drawn_weight(name, tensor.shape), tensor.float()), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", PUBLISHED)
+@torch.inference_mode()
+def test_a_page_is_read_at_full_size_as_the_published_code_reads_it(network, mode):
+    places, likeliest, largest, greedy = PUBLISHED[mode]
+    page = Image.open(MICRO / "page.png").convert("RGB")
+    rows = network.encode(make_views(page, get_mode(mode)))
+    ids = [0] + [IMAGE] * places + [byte + 3 for byte in b"\nFree OCR."]
+    cache = KVCache(12, 10, 128, len(ids) + 16, torch.float32, torch.device("cpu"))
+    logits = network.extend(torch.tensor([ids]), rows, cache)[0]
+    assert logits.topk(5).indices.tolist() == likeliest
+    torch.testing.assert_close(logits.topk(2).values, torch.tensor(largest), atol=1e-3, rtol=0)
+    written = [int(logits.argmax())]
+    while len(written) < len(greedy):
+        written.append(int(network.extend(torch.tensor([written[-1:]]), None, cache).argmax()))
+    assert written == greedy
