@@ -1,6 +1,6 @@
 """Draws docs/sample.png, the page that `make read` reads, and docs/read.png, that page beside what was read.
 
-    python benchmarks/draw_pictures.py
+python benchmarks/draw_pictures.py
 """
 
 from __future__ import annotations

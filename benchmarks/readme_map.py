@@ -1,6 +1,6 @@
 """Prints the map that the README shows: each file of the package with its own first line.
 
-    python benchmarks/readme_map.py
+python benchmarks/readme_map.py
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -28,6 +28,7 @@ from dsocr.training.recipe import Stage
 
 _GUIDED_LAYER = 1
 _BALANCE = 0.01
+_Size = TypeVar("_Size")
 
 
 class Trainer:
@@ -91,14 +92,14 @@ class Trainer:
     def _losses(self, stage: Stage) -> tuple[Tensor, dict[str, float]]:
         shop = self.shop if stage.styles else self.shop.upright()
         if not stage.modes:
-            side = self.rng.choices(list(stage.crops), list(stage.crops.values()))[0]
-            count = max(1, round(stage.batch * (min(stage.crops) / side) ** 2))
-            batch = crop_batch(self.rng, shop, count, side, stage.stretch)
-            _, loss, losses = self._look(batch.pixels, batch.labels)
+            side = self._choose(stage.crops)
+            crops = crop_batch(self.rng, shop, of_same_area(stage.batch, min(stage.crops), side), side, stage.stretch)
+            _, loss, losses = self._look(crops.pixels, crops.labels)
             return loss, losses
-        name = self.rng.choices(list(stage.modes), list(stage.modes.values()))[0]
-        mode = get_mode(name)
-        page = reading_batch(self.rng, shop, stage.batch, mode, stage.text, stage.corrupted)
+        mode = get_mode(self._choose(stage.modes))
+        smallest = min(get_mode(name).overview_px for name in stage.modes)
+        count = of_same_area(stage.batch, smallest, mode.overview_px)
+        page = reading_batch(self.rng, shop, count, mode, stage.text, stage.corrupted)
         fade = 1 - self.step / stage.steps if stage.fading else 1.0
         with torch.set_grad_enabled(stage.encoder):
             tokens, dense_loss, losses = self._look(page.pixels, page.labels)
@@ -106,6 +107,11 @@ class Trainer:
         if stage.encoder:
             loss = loss + stage.dense * fade * dense_loss
         return loss, {**more, **losses}
+
+    def _choose(self, shares: Mapping[_Size, float]) -> _Size:
+        """A size of view for this step; all workers choose alike, or they would wait for each other."""
+        rng = random.Random(f"{self.seed} {self.stage} {self.step}")
+        return rng.choices(list(shares), list(shares.values()))[0]
 
     def _look(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Vision tokens [b, n², width] and how well both heads tell the characters."""
@@ -242,6 +248,11 @@ def balance(moe: MixtureOfExperts, x: Tensor) -> Tensor:
     chosen = probabilities.topk(moe.per_token, dim=-1).indices
     share = F.one_hot(chosen, probabilities.shape[-1]).float().mean((0, 1))
     return probabilities.shape[-1] * (share * probabilities.mean(0)).sum()
+
+
+def of_same_area(count: int, smallest: int, side: int) -> int:
+    """How many squares of one side have about the area of `count` squares of the smallest."""
+    return max(1, round(count * (smallest / side) ** 2))
 
 
 def lay_out(tokens: Tensor, encoder: DeepEncoder) -> Tensor:

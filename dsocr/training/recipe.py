@@ -61,7 +61,7 @@ class Stage:
     """One stretch of training.
 
     modes: view sizes by their share; empty, the encoder alone learns from dense crops, whose sides in pixels and
-    shares are `crops`; batch counts the smallest ones, of larger ones as many as have the same area. encoder,
+    shares are `crops`. batch counts the smallest ones, of larger ones as many as have the same area. encoder,
     decoder: what is trained. stretch: how far print may be enlarged, either way on its own. styles: bold and slanted
     print too. text: the mixture to print. dense, guide: weights of the training-only losses (cells; location and
     attention), fading to zero over the stage where `fading`. corrupted: the share of text given to the decoder with
@@ -91,7 +91,7 @@ STAGES = (
     # Whole views among the crops: only there the position tables are as large as in reading.
     Stage(
         "look wider",
-        3000,
+        1700,
         12,
         1.5e-3,
         encoder=True,
@@ -99,15 +99,26 @@ STAGES = (
         dense=1.0,
         crops={192: 0.65, 640: 0.3, 1024: 0.05},
     ),
-    Stage("read", 2000, 8, 1.5e-3, encoder=False, decoder=True, modes={"small": 1.0}, guide=1.0, corrupted=0.05),
+    Stage(
+        "read",
+        1000,
+        8,
+        1.5e-3,
+        encoder=False,
+        decoder=True,
+        modes={"small": 0.4, "gundam": 0.6},
+        guide=1.0,
+        corrupted=0.05,
+        decay_from=1.0,
+    ),
     Stage(
         "together",
-        900,
-        12,
-        6e-4,
+        1200,
+        8,
+        1e-3,
         encoder=True,
         decoder=True,
-        modes={"small": 0.85, "gundam": 0.15},
+        modes={"small": 0.4, "gundam": 0.6},
         dense=0.5,
         guide=0.5,
         fading=True,

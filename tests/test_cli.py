@@ -1,0 +1,343 @@
+"""The command line: answers on stdout, all else on stderr, one line for a mistake, and an exit code that tells."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import dsocr
+from dsocr import cli
+from dsocr.errors import InputError
+from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS
+
+FIGURE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>\nwords"
+
+
+def dsocr_says(*arguments, stdin: bytes = b""):
+    """One run in this process: exit_code, stdout and stderr."""
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments], input=stdin)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.stderr
+    return result
+
+
+@pytest.fixture
+def read(checkpoint):
+    """`dsocr read` with the micro checkpoint in its smallest mode."""
+    return lambda *arguments, **stdin: dsocr_says("read", "--model", checkpoint, "--mode", "tiny", *arguments, **stdin)
+
+
+def picture(colour: str = "white", format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (80, 60), colour).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def two_pages() -> bytes:
+    return picture(format="TIFF", save_all=True, append_images=[Image.new("RGB", (80, 60), "black")])
+
+
+@pytest.fixture
+def page(tmp_path) -> Path:
+    path = tmp_path / "page.png"
+    path.write_bytes(picture())
+    return path
+
+
+def mistakes(result) -> list[str]:
+    return [line for line in result.stderr.splitlines() if line.startswith("dsocr: error: ")]
+
+
+class TestAnswers:
+    def test_markdown_alone_is_on_stdout_and_notes_are_on_stderr(self, read, page, dictate):
+        dictate("# Hello, wörld")
+        result = read(page)
+        assert (result.exit_code, result.stdout) == (0, "# Hello, wörld\n")
+        assert result.stderr.startswith(f"dsocr: {page} page 1: ok, 14 tokens, ")
+        assert result.stderr.count("\n") == 1
+
+    def test_a_real_answer_is_on_stdout_and_nothing_else(self, read, page, checkpoint):
+        result = read(page, "--max-tokens", 4)
+        options = {"mode": "tiny", "sampling": dsocr.Sampling(max_tokens=4)}
+        document = dsocr.load(checkpoint).read(page, **options)
+        assert result.stdout == dsocr.to_markdown(document, images_dir=None) + "\n"
+
+    def test_no_link_leads_from_stdout_to_a_figure_that_is_nowhere(self, read, page, dictate):
+        dictate(FIGURE)
+        assert read(page).stdout == read(page, "--format", "md,md").stdout == "words\n"
+        assert read(page, "--format", "md,txt").stdout == "words\nwords\n"
+
+    def test_json_on_stdout_is_json(self, read, page, dictate):
+        dictate(FIGURE)
+        document = json.loads(read(page, "--format", "json").stdout)
+        assert document["source"] == str(page)
+        assert [form["raw"] for form in document["pages"]] == [FIGURE]
+
+    def test_a_folder_gets_every_form(self, read, page, tmp_path, dictate):
+        dictate(FIGURE)
+        out = tmp_path / "a" / "new folder"
+        result = read(page, "-o", out, "--format", "md,json,txt,picture")
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert sorted(path.name for path in out.iterdir()) == [
+            *("images", "page.json", "page.md", "page.txt", "page_layout_1.jpg")
+        ]
+        assert (out / "page.md").read_text() == "![](images/page/1_0.jpg)\n\nwords\n"
+        assert Image.open(out / "images/page/1_0.jpg").size == (39, 29)
+
+    def test_two_files_of_one_stem_do_not_overwrite_each_other(self, read, page, make_pdf, tmp_path, dictate):
+        (tmp_path / "page.pdf").write_bytes(make_pdf(["x"]))
+        dictate("png", "pdf")
+        read(page, tmp_path / "page.pdf", "-o", tmp_path / "out")
+        assert (tmp_path / "out/page.md").read_text() == "png\n"
+        assert (tmp_path / "out/page.pdf.md").read_text() == "pdf\n"
+
+    def test_a_folder_is_read_file_by_file(self, read, tmp_path, dictate):
+        for number in (10, 9):
+            (tmp_path / f"scan {number}.png").write_bytes(picture())
+        dictate("nine", "ten")
+        result = read(tmp_path)
+        assert result.stdout == "nine\n\n\n<--- Page Split --->\n\nten\n"
+        assert result.exit_code == 0
+
+    def test_standard_input_is_a_file_called_stdin(self, read, tmp_path, dictate):
+        dictate("piped")
+        assert read("-", stdin=picture()).stdout == "piped\n"
+        read("-", "-o", tmp_path, stdin=picture())
+        assert (tmp_path / "stdin.md").read_text() == "piped\n"
+
+    def test_only_the_pages_asked_for_are_read(self, read, make_pdf, tmp_path, dictate):
+        (tmp_path / "a.pdf").write_bytes(make_pdf(["x"] * 5))
+        dictate("two", "four", "five")
+        result = read(tmp_path / "a.pdf", "--pages", "2,4-", "--format", "json")
+        pages = json.loads(result.stdout)["pages"]
+        assert [(form["number"], form["raw"]) for form in pages] == [(2, "two"), (4, "four"), (5, "five")]
+
+    def test_a_prompt_that_asks_for_words_shows_them(self, read, page, dictate):
+        dictate("<|ref|>Hello<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>")
+        assert read(page, "--prompt", "ocr").stdout == "Hello\n"
+        assert read(page, "--prompt", "ocr", "--format", "txt").stdout == "Hello\n"
+        assert read(page).stdout == "\n"
+
+    def test_quiet_leaves_only_errors(self, read, page, tmp_path, dictate):
+        dictate("words")
+        result = read(page, tmp_path / "nothing.png", page, "--quiet")
+        assert result.stdout.count("words") == 2
+        assert result.stderr == f"dsocr: error: {tmp_path / 'nothing.png'}: no such file\n"
+
+    def test_a_model_that_nobody_chose_is_named(self, page, dictate, monkeypatch, checkpoint):
+        monkeypatch.setattr("dsocr.model.checkpoint.cached_checkpoint", lambda name: None)
+        dictate("words")
+        note = "dsocr: reading with nano; for deepseek-ai/DeepSeek-OCR run: dsocr pull\n"
+        assert dsocr_says("read", page).stderr.startswith(note)
+        assert dsocr_says("read", page, "-q").stderr == ""
+
+
+class TestDamage:
+    @pytest.fixture
+    def rubbish(self, tmp_path, make_pdf) -> list[Path]:
+        (tmp_path / "empty.pdf").write_bytes(b"")
+        (tmp_path / "text.png").write_text("I am no picture.\n" * 99)
+        (tmp_path / "short.pdf").write_bytes(make_pdf(["x"])[:300])
+        (tmp_path / "short.png").write_bytes(picture()[:60])
+        Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "notes.txt").write_text("no page")
+        return [tmp_path / name for name in ("empty.pdf", "text.png", "short.pdf", "short.png", "dot.png", "folder")]
+
+    def test_rubbish_costs_a_line_each_and_no_good_file(self, read, page, rubbish, tmp_path, dictate):
+        dictate("first", "last")
+        bad = [*rubbish, tmp_path / "missing.png", tmp_path / "bad\nname.png"]
+        result = read(page, *bad, page)
+        assert (result.exit_code, result.stdout) == (2, "first\n\n\n<--- Page Split --->\n\nlast\n")
+        assert len(mistakes(result)) == len(bad)
+        assert len(result.stderr.splitlines()) == len(bad) + 2
+        for path, line in zip(bad, mistakes(result), strict=True):
+            assert line.startswith(f"dsocr: error: {path}".replace("\n", "\\n"))
+
+    def test_a_folder_without_pages_says_so(self, read, rubbish):
+        assert "a directory without pages" in read(rubbish[-1]).stderr
+
+    def test_a_broken_page_keeps_its_number_and_is_an_error_even_when_quiet(self, read, make_pdf, tmp_path, dictate):
+        (tmp_path / "a.pdf").write_bytes(make_pdf(["one", None, "three"]))
+        dictate("one", "three")
+        result = read(tmp_path / "a.pdf", "-q")
+        comment = "<!-- page 2: failed: the page is damaged or missing in the PDF -->"
+        assert result.stdout.split("\n\n<--- Page Split --->\n\n") == ["one", comment, "three\n"]
+        assert mistakes(result) == [
+            f"dsocr: error: {tmp_path / 'a.pdf'} page 2: failed (the page is damaged or missing in the PDF)"
+        ]
+        assert result.exit_code == 10
+
+    def test_a_page_cut_short_by_its_limit_is_shown_and_told_by_the_exit_code(self, read, page):
+        result = read(page, "--max-tokens", 2)
+        assert result.exit_code == 10
+        assert result.stdout.endswith("<!-- page 1: truncated: the limit of new tokens was reached -->\n")
+        assert "page 1: truncated (the limit of new tokens was reached), 2 tokens" in result.stderr
+
+    def test_a_file_that_cannot_be_read_counts_for_more_than_a_page_cut_short(self, read, page, tmp_path, dictate):
+        dictate("words", finish_reason="length")
+        assert read(page, tmp_path / "missing.png").exit_code == 2
+
+    def test_a_locked_pdf_needs_its_password(self, read, page, make_pdf, tmp_path, dictate):
+        path = tmp_path / "a.pdf"
+        path.write_bytes(make_pdf(["secret"], password="open sesame"))
+        dictate("words")
+        without, wrong = read(path, page), read(path, "--password", "please")
+        assert (without.exit_code, without.stdout, len(mistakes(without))) == (8, "words\n", 1)
+        assert "--password" in without.stderr
+        assert (wrong.exit_code, wrong.stdout, len(mistakes(wrong))) == (8, "", 1)
+        right = read(path, "--password", "open sesame")
+        assert (right.exit_code, right.stdout) == (0, "words\n")
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("option", "value", "way_out"),
+        [
+            ("--mode", "huge", "known: tiny, small"),
+            ("--mode", "", "known: tiny, small"),
+            ("--prompt", "", "document, ocr"),
+            ("--prompt", "locate:", "locate:TEXT"),
+            ("--prompt", "<image> <image>", "write it once"),
+            ("--format", "html", "known: md, json, txt, picture"),
+            ("--format", "picture", "add -o DIR"),
+            ("--dtype", "int4", "known: auto, float32"),
+            ("--device", "abacus", "known: auto, cpu"),
+            ("--model", "nonsense", "hub name"),
+            ("--pages", "last", "1-3,7,10-"),
+            ("--dpi", "0", "144"),
+            ("--dpi", "nan", "144"),
+            ("--max-pixels", "0", "limit"),
+            ("--max-tokens", "0", "1 or more"),
+            ("--temperature", "-1", "0 or more"),
+            ("--ngram-size", "0", "1 or more"),
+        ],
+    )
+    def test_a_wrong_option_is_one_line_however_many_files(self, read, page, option, value, way_out):
+        result = read(page, page, f"{option}={value}")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith("dsocr: error: ")
+        assert result.stderr.count("\n") == 1
+        assert way_out in result.stderr
+
+    @pytest.mark.parametrize("option", ["--mode=huge", "--prompt=", "--pages=x", "--dpi=0", "--format=x"])
+    def test_a_wrong_option_is_found_before_a_model_is_loaded(self, page, option, monkeypatch):
+        def load(*_):
+            raise AssertionError("too late")
+
+        monkeypatch.setattr("dsocr.ocr.load", load)
+        assert dsocr_says("read", page, "--model", "some/model", option).exit_code == 2
+
+    @pytest.mark.parametrize(
+        "arguments", [["read"], ["read", "a.png", "--ngram-rule", "x"], ["read", "--nonsense"], ["x"]]
+    )
+    def test_what_is_no_command_at_all_points_to_the_help(self, arguments):
+        result = dsocr_says(*arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "--help" in result.stderr
+
+    def test_a_file_where_the_folder_should_be_is_an_access_error(self, read, page):
+        result = read(page, "-o", page)
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (5, "", 1)
+        assert f"{page}: cannot be written" in result.stderr
+
+    def test_one_answer_that_cannot_be_written_does_not_cost_the_others(self, read, page, tmp_path, dictate):
+        (tmp_path / "other.png").write_bytes(picture())
+        (tmp_path / "out" / "page.md").mkdir(parents=True)
+        dictate("words")
+        result = read(page, tmp_path / "other.png", "-o", tmp_path / "out")
+        assert (result.exit_code, len(mistakes(result))) == (5, 1)
+        assert (tmp_path / "out" / "other.md").read_text() == "words\n"
+
+
+class TestEnds:
+    def test_an_interruption_keeps_the_pages_read_before(self, read, page, tmp_path, dictate):
+        (tmp_path / "two.tif").write_bytes(two_pages())
+        dictate("first", "one", KeyboardInterrupt())
+        result = read(page, tmp_path / "two.tif", page, "-o", tmp_path / "out")
+        assert (result.exit_code, result.stdout) == (130, "")
+        assert result.stderr.splitlines()[-1] == "dsocr: interrupted; the pages read before are kept"
+        found = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+        assert found == {"page.md": "first\n", "two.md": "one\n"}
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk to be full")
+    def test_a_full_disk_behind_stdout_is_one_line(self, monkeypatch, capsys):
+        with open("/dev/full", "w") as full:
+            monkeypatch.setattr(sys, "stdout", full)
+            with pytest.raises(cli.typer.Exit) as caught:
+                cli._leave(lambda: cli._to_stdout("words") or 0)
+        assert caught.value.exit_code == 5
+        assert capsys.readouterr().err == "dsocr: error: cannot go on (No space left on device)\n"
+
+    def test_a_message_is_one_line_whatever_it_quotes(self, capsys):
+        def work() -> int:
+            raise InputError("bad\nname\r\n")
+
+        with pytest.raises(cli.typer.Exit):
+            cli._leave(work)
+        assert capsys.readouterr().err == "dsocr: error: bad name\n"
+
+
+class TestProcess:
+    """The real thing, where this process would not do."""
+
+    def start(self, checkpoint: Path, *arguments, **options) -> subprocess.CompletedProcess:
+        words = ["read", "--model", checkpoint, "--mode", "tiny", "--max-tokens", "4", *arguments]
+        command = [sys.executable, "-m", "dsocr", *map(str, words)]
+        return subprocess.run(command, stderr=subprocess.PIPE, timeout=120, **options)
+
+    def test_a_piped_page_comes_out_as_markdown_alone(self, checkpoint):
+        done = self.start(checkpoint, "-", "--format", "json", input=picture(), stdout=subprocess.PIPE)
+        assert json.loads(done.stdout)["pages"][0]["status"] in ("ok", "truncated")
+        assert done.returncode in (0, 10)
+        assert done.stderr.startswith(b"dsocr: stdin page 1: ")
+        assert done.stderr.count(b"\n") == 1
+
+    def test_a_reader_who_has_gone_ends_it_without_a_word(self, checkpoint, page):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = self.start(checkpoint, page, page, stdout=writer)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+class TestHelp:
+    def test_the_version_is_one_line(self):
+        result = dsocr_says("--version")
+        assert (result.exit_code, result.stdout, result.stderr) == (0, f"dsocr {dsocr.__version__}\n", "")
+
+    def test_no_command_shows_the_commands(self):
+        result = dsocr_says()
+        assert "read" in result.output
+        assert "pull" in result.output
+
+    def test_the_help_fits_80_columns_and_names_every_mode_prompt_and_default(self, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "80")
+        text = dsocr_says("read", "--help").stdout
+        assert max(map(len, text.splitlines())) <= 80
+        words = " ".join(text.split())
+        assert ", ".join(dsocr.MODES) in words
+        assert ", ".join(name for name in dsocr.PROMPTS if name != "locate") in words
+        assert "[default: (stdout)]" in words
+
+    def test_the_defaults_are_those_of_the_rooms_below(self):
+        defaults = {name: found.default for name, found in inspect.signature(cli.read).parameters.items()}
+        sampling = dsocr.Sampling()
+        assert (defaults["dpi"], defaults["max_pixels"]) == (DEFAULT_DPI, DEFAULT_MAX_PIXELS)
+        for name in ("max_tokens", "temperature", "ngram_rule", "ngram_size", "ngram_window"):
+            assert getattr(defaults[name], "value", defaults[name]) == getattr(sampling, name)
+
+    def test_pull_prints_the_folder_or_one_line(self, monkeypatch, tmp_path):
+        monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(tmp_path))
+        assert dsocr_says("pull", "some/model").stdout == f"{tmp_path}\n"
+        result = dsocr_says("pull", "nonsense")
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
