@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,7 +125,9 @@ def read(
         check_options(**options)
         chosen = _choose_output(output, format)
         ocr = _load(model, device, dtype, quiet)
-        return Run(ocr, chosen, _noter(quiet), options | {"password": password, "sampling": sampling}).read(files)
+        options |= {"password": password, "sampling": sampling}
+        with _progress(shown=output is not None and not quiet) as progress:
+            return Run(ocr, chosen, _noter(quiet), progress, options).read(files)
 
     _leave(work)
 
@@ -204,6 +207,19 @@ def _close_stdout() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+@contextmanager
+def _progress(shown: bool) -> Iterator[Callable[[str], None]]:
+    """A line on the terminal that moves while pages are read into a folder; nothing where there is no terminal."""
+    if not (shown and sys.stderr.isatty()):
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status("") as status:
+        yield lambda line: status.update(escape(line))
 
 
 def _noter(quiet: bool) -> Callable[[str], None]:

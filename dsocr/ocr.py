@@ -75,8 +75,13 @@ class OCR:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """Text to ids and back; InputError when the checkpoint came without one."""
-        return Tokenizer(self._tokenizer_file)
+        """Text to ids and back; InputError when the checkpoint came without one, or with another model's."""
+        tokenizer = Tokenizer(self._tokenizer_file)
+        if tokenizer.image != self.network.image_token_id:
+            raise InputError(
+                f"{self._tokenizer_file} has {IMAGE} at {tokenizer.image}, config.json at {self.network.image_token_id}"
+            )
+        return tokenizer
 
     @cached_property
     def engine(self) -> Engine:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,12 +78,27 @@ def modules(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_each_file_opens_with_one_sentence_that_the_map_repeats() -> None:
-    readme = (HOUSE.parent / "README.md").read_text()
-    shown = dict(re.findall(r"^dsocr/(\S+\.py) +(.+)$", readme, re.MULTILINE))
-    written = {
-        str(path.relative_to(HOUSE)): (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()[0]
-        for path in sorted(HOUSE.rglob("*.py"))
-        if path.name != "__init__.py" or path.parent == HOUSE
-    }
-    assert shown == written
+def first_line(path: Path) -> str:
+    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+
+
+def map_of_the_house() -> list[str]:
+    """One line for each file with its own first sentence, the package's own files first."""
+    mapped = [HOUSE / "__init__.py", *sorted(files(), key=lambda path: (len(path.relative_to(HOUSE).parts) > 1, path))]
+    width = max(len(str(path.relative_to(HOUSE))) for path in mapped)
+    shown = [path for path in mapped if path.name != "__init__.py" or path.parent == HOUSE]
+    return [f"dsocr/{path.relative_to(HOUSE)!s:{width}}  {first_line(path)}" for path in shown]
+
+
+def test_the_map_in_the_readme_is_each_files_own_first_sentence() -> None:
+    """`python tests/test_architecture.py` prints the map as it should be."""
+    shown = [line for line in (HOUSE.parent / "README.md").read_text().splitlines() if line.startswith("dsocr/")]
+    assert shown == map_of_the_house()
+
+
+def test_every_file_opens_with_a_sentence() -> None:
+    assert not [path for path in files() if path.name != "__init__.py" and not first_line(path).strip()]
+
+
+if __name__ == "__main__":
+    print("\n".join(map_of_the_house()))

@@ -1,0 +1,1 @@
+"""Requests become text, token by token."""

@@ -1,0 +1,1 @@
+"""Many files, read one after another, and where their answers go."""

@@ -38,11 +38,15 @@ class Output(Protocol):
 
 @dataclass
 class Run:
-    """One reader, one output, and what the whole comes to; `options` are those of OCR.read."""
+    """One reader, one output, and what the whole comes to.
+
+    `note` gets a line for each page and error, `progress` one for each token; `options` are those of OCR.read.
+    """
 
     ocr: OCR
     output: Output
     note: Callable[[str], None]
+    progress: Callable[[str], None] = lambda _: None
     options: dict[str, Any] = field(default_factory=dict)
     exit_code: int = 0
     pages: int = 0
@@ -76,6 +80,7 @@ class Run:
         self.output.begin_page(page.number, width, height, reading.labels_are_text)
         for delta in reading:
             self.output.add(delta.text)
+            self.progress(f"{show(page.source)} page {page.number}: {reading.tokens} tokens")
         transcript = reading.transcript()
         self.output.end_page(transcript)
         self.pages += 1

@@ -1,0 +1,1 @@
+"""What the checkpoint computes: tensors in, tensors out."""

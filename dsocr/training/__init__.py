@@ -1,0 +1,1 @@
+"""Drawn pages with known text become a checkpoint."""
