@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dsocr.document import Block, Box, Document, Transcript, crop_figures, to_json, to_markdown, to_picture, to_text
     from dsocr.engine.request import Delta, Generation, Sampling
-    from dsocr.errors import InputError
-    from dsocr.ocr import OCR, Reading, load
-    from dsocr.pages import MODES, Page, find_inputs, open_pages
+    from dsocr.errors import EncryptedError, FileAccessError, InputError
+    from dsocr.ocr import OCR, Options, Reading, load
+    from dsocr.pages import MODES, BrokenPage, Page, find_inputs, open_pages
     from dsocr.prompts import PROMPTS
     from dsocr.views import Views
 
@@ -19,14 +19,14 @@ __version__ = version("dsocr")
 
 # Where each public name lives; imported when it is asked for, so that `dsocr --help` does not wait for torch.
 _ROOMS = {
-    "dsocr.ocr": ("load", "OCR", "Reading"),
+    "dsocr.ocr": ("load", "OCR", "Options", "Reading"),
     "dsocr.document": (
         *("Document", "Transcript", "Block", "Box"),
         *("to_markdown", "to_json", "to_picture", "to_text", "crop_figures"),
     ),
     "dsocr.engine.request": ("Sampling", "Delta", "Generation"),
-    "dsocr.errors": ("InputError",),
-    "dsocr.pages": ("MODES", "Page", "open_pages", "find_inputs"),
+    "dsocr.errors": ("InputError", "FileAccessError", "EncryptedError"),
+    "dsocr.pages": ("MODES", "Page", "BrokenPage", "open_pages", "find_inputs"),
     "dsocr.prompts": ("PROMPTS",),
     "dsocr.views": ("Views",),
 }
@@ -38,10 +38,14 @@ __all__ = [
     "PROMPTS",
     "Block",
     "Box",
+    "BrokenPage",
     "Delta",
     "Document",
+    "EncryptedError",
+    "FileAccessError",
     "Generation",
     "InputError",
+    "Options",
     "Page",
     "Reading",
     "Sampling",

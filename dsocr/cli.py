@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -112,7 +113,7 @@ def read(
     def work() -> int:
         from dsocr.engine.request import Sampling
         from dsocr.jobs.run import Run
-        from dsocr.ocr import check_options
+        from dsocr.ocr import Options
 
         sampling = Sampling(
             max_tokens=max_tokens,
@@ -121,13 +122,12 @@ def read(
             ngram_size=ngram_size,
             ngram_window=ngram_window,
         )
-        options: dict[str, Any] = {"mode": mode, "prompt": prompt, "pages": pages, "dpi": dpi, "max_pixels": max_pixels}
-        check_options(**options)
+        options = Options(mode, prompt, pages, dpi, password, max_pixels, sampling)
+        options.check()
         chosen = _choose_output(output, format)
         ocr = _load(model, device, dtype, quiet)
-        options |= {"password": password, "sampling": sampling}
         with _progress(shown=output is not None and not quiet) as progress:
-            return Run(ocr, chosen, _noter(quiet), progress, options).read(files)
+            return Run(ocr, chosen, options, _noter(quiet), progress).read(files)
 
     _leave(work)
 
@@ -136,7 +136,7 @@ def read(
 def pull(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A hub name.")] = "deepseek-ai/DeepSeek-OCR",
 ) -> None:
-    """Download a checkpoint. The published one has 6.7 GB; run this again to go on where it stopped."""
+    """Download a checkpoint. The published one has 6.7 GB; files that are already whole are not fetched again."""
 
     def work() -> int:
         from dsocr.model.checkpoint import pull_checkpoint
@@ -176,7 +176,9 @@ def _load(model: str | None, device: str, dtype: str, quiet: bool) -> OCR:
 
 
 def _leave(work: Callable[[], int]) -> None:
-    """Run a command; a person's mistake is one line and its exit code, Ctrl-C is 130."""
+    """Run a command; a person's mistake is one line and its exit code, Ctrl-C and a polite kill are 130."""
+    with suppress(ValueError):  # only the main thread may say what a signal does
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     # What picture libraries think of damaged metadata is not for the person who reads pages.
     warnings.filterwarnings("ignore", module="PIL")
     try:
@@ -185,7 +187,7 @@ def _leave(work: Callable[[], int]) -> None:
         _note(f"error: {error}")
         code = error.exit_code
     except KeyboardInterrupt:
-        _note("interrupted; the pages read before are kept")
+        _note("interrupted")
         code = INTERRUPTED
     except BrokenPipeError:  # Whoever read our output has had enough.
         _close_stdout()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from PIL import Image
 from dsocr.document.blocks import FAILED, OK, TRUNCATED, Document, Transcript
 from dsocr.document.grounding import parse
 from dsocr.engine.engine import Engine
-from dsocr.engine.request import Delta, Generation, Request, Sampling
+from dsocr.engine.request import Delta, FinishReason, Generation, Request, Sampling
 from dsocr.errors import InputError
 from dsocr.model.checkpoint import default_checkpoint, find_checkpoint
 from dsocr.model.config import read_config
@@ -29,6 +29,11 @@ from dsocr.views import Views
 
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_ENDINGS: dict[FinishReason, tuple[str, str | None]] = {
+    "stop": (OK, None),
+    "length": (TRUNCATED, "the limit of new tokens was reached"),
+    "context": (TRUNCATED, "the model's context is full"),
+}
 _SMALL = 256 * 2**20  # bytes; up to here a checkpoint is widened to float32 on a CPU, which is faster and exact
 
 
@@ -41,47 +46,71 @@ def load(name_or_dir: str | Path | None = None, device: str = "auto", dtype: str
     where, asked = _choose_device(device), _check_dtype(dtype)  # before anything is downloaded
     folder = find_checkpoint(str(name_or_dir) if name_or_dir is not None else default_checkpoint())
     config = read_config(folder)
-    tokenizer_file = folder / "tokenizer.json"
-    image_token_id = config.image_token_id
-    if image_token_id is None:
-        image_token_id = Tokenizer(tokenizer_file).image
+    file = folder / "tokenizer.json"
+    # Without a tokenizer a network still computes; what needs text says so when it is asked.
+    tokenizer = Tokenizer(file) if file.exists() or config.image_token_id is None else None
+    if tokenizer and config.image_token_id not in (None, tokenizer.image):
+        raise InputError(f"{file} has {IMAGE} at {tokenizer.image}, config.json at {config.image_token_id}")
+    image_token_id = tokenizer.image if tokenizer else config.image_token_id
+    assert image_token_id is not None
     kept = _choose_dtype(where, folder) if asked is None else asked
-    network = load_network(folder, config, image_token_id, device=where, dtype=kept)
-    return OCR(network, tokenizer_file)
+    try:
+        network = load_network(folder, config, image_token_id, device=where, dtype=kept)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(f"{folder} does not fit into the memory of {where}; try --dtype bfloat16, or cpu") from None
+    return OCR(network, tokenizer, folder)
 
 
-def check_options(
-    mode: str | None = None,
-    prompt: str = "document",
-    pages: str | None = None,
-    *,
-    dpi: float = DEFAULT_DPI,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-) -> None:
-    """InputError for options that no page could be read with; asked before a model is loaded in vain."""
-    if mode is not None:
-        get_mode(mode)
-    _resolve_page_prompt(prompt)
-    open_pages(b"", pages=pages, dpi=dpi, max_pixels=max_pixels)  # looks at what is asked for, opens nothing yet
+@dataclass(frozen=True)
+class Options:
+    """How pages are opened and read; OCR.read says what each means."""
+
+    mode: str | None = None
+    prompt: str = "document"
+    pages: str | None = None
+    dpi: float = DEFAULT_DPI
+    password: str | None = None
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    sampling: Sampling | None = None
+
+    def check(self) -> None:
+        """InputError for options that no page could be read with; asked before a model is loaded in vain."""
+        if self.mode is not None:
+            get_mode(self.mode)
+        self.full_prompt()
+        self.open(b"")  # looks at what is asked for, opens nothing yet
+
+    def full_prompt(self) -> str:
+        """The prompt for one page, with its one `<image>`."""
+        asked = resolve_prompt(self.prompt)
+        if asked.count(IMAGE) != 1:
+            raise InputError(
+                f"the prompt has {asked.count(IMAGE)} {IMAGE}, but pages are read one by one: write it once"
+            )
+        return asked
+
+    def open(self, source: Source) -> Iterator[Page | BrokenPage]:
+        """The pages that are asked for."""
+        return open_pages(source, pages=self.pages, dpi=self.dpi, password=self.password, max_pixels=self.max_pixels)
 
 
 class OCR:
     """A checkpoint that reads: pages in, a Document out."""
 
-    def __init__(self, network: Network, tokenizer_file: Path) -> None:
-        """The network on its device, and the tokenizer.json that goes with it."""
+    def __init__(self, network: Network, tokenizer: Tokenizer | None, source: Path | None = None) -> None:
+        """The network on its device and the tokenizer that goes with it; `source` is named where one is missing."""
         self.network = network
-        self._tokenizer_file = tokenizer_file
+        self._tokenizer = tokenizer
+        self._source = source
 
-    @cached_property
+    @property
     def tokenizer(self) -> Tokenizer:
-        """Text to ids and back; InputError when the checkpoint came without one, or with another model's."""
-        tokenizer = Tokenizer(self._tokenizer_file)
-        if tokenizer.image != self.network.image_token_id:
-            raise InputError(
-                f"{self._tokenizer_file} has {IMAGE} at {tokenizer.image}, config.json at {self.network.image_token_id}"
-            )
-        return tokenizer
+        """Text to ids and back; InputError when the checkpoint came without one."""
+        if self._tokenizer is None:
+            raise InputError(f"{self._source} has no tokenizer.json: it can compute, but not read")
+        return self._tokenizer
 
     @cached_property
     def engine(self) -> Engine:
@@ -115,9 +144,8 @@ class OCR:
         password are for PDFs. keep_images False lets go of each page's picture when it has been read: figures and
         layout pictures can then not be cut from the Document. Raises InputError for what cannot be read at all.
         """
-        readings = self.readings(
-            source, mode, prompt, pages, dpi=dpi, password=password, max_pixels=max_pixels, sampling=sampling
-        )
+        options = Options(mode, prompt, pages, dpi, password, max_pixels, sampling)
+        readings = self.readings(source, options)
         transcripts = [reading.transcript(keep_image=keep_images) for reading in readings]
         return Document(_name(source), tuple(transcripts))
 
@@ -137,29 +165,14 @@ class OCR:
 
         A page that cannot be shown has no deltas; who wants to know of it takes the `readings`.
         """
-        readings = self.readings(
-            source, mode, prompt, pages, dpi=dpi, password=password, max_pixels=max_pixels, sampling=sampling
-        )
-        return (delta for reading in readings for delta in reading)
+        options = Options(mode, prompt, pages, dpi, password, max_pixels, sampling)
+        return (delta for reading in self.readings(source, options) for delta in reading)
 
-    def readings(
-        self,
-        source: Source,
-        mode: str | None = None,
-        prompt: str = "document",
-        pages: str | None = None,
-        *,
-        dpi: float = DEFAULT_DPI,
-        password: str | None = None,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
-        sampling: Sampling | None = None,
-    ) -> Iterator[Reading]:
+    def readings(self, source: Source, options: Options) -> Iterator[Reading]:
         """One Reading for each page, in order; the next page is opened when the one before has been read."""
         _refuse_folder(source)
-        asked, chosen = _resolve_page_prompt(prompt), self._mode(mode)
-        opened = open_pages(source, pages=pages, dpi=dpi, password=password, max_pixels=max_pixels)
-
-        return (self._begin(page, asked, chosen, sampling) for page in opened)
+        prompt, mode = options.full_prompt(), self._mode(options.mode)
+        return (self._begin(page, prompt, mode, options.sampling) for page in options.open(source))
 
     def ask(
         self,
@@ -180,7 +193,7 @@ class OCR:
         request = self._request(asked, (make_views(page.image, mode),), sampling)
         try:
             return Reading(page, engine.stream(request), labels_are_text(asked))
-        except InputError as error:  # Other pages may be smaller: this one must not cost them.
+        except InputError as error:  # other pages may be smaller: this one must not cost them
             return Reading(BrokenPage(page.source, page.number, str(error)), iter(()))
 
     def _mode(self, name: str | None) -> Mode:
@@ -200,16 +213,24 @@ class Reading:
         self.labels_are_text = labels_are_text
         self._deltas = deltas
         self._text: list[str] = []
-        self._last: Delta | None = None
+        self._ending: tuple[str, str | None] = (FAILED, "reading was broken off")
         self.tokens = 0
 
     def __iter__(self) -> Iterator[Delta]:
-        """The deltas that have not been taken yet."""
-        for delta in self._deltas:
-            self._text.append(delta.text)
-            self._last = delta
-            self.tokens += len(delta.ids)
-            yield replace(delta, page=self.page.number)
+        """The deltas that have not been taken yet; a page that cannot be read to its end just ends."""
+        try:
+            for delta in self._deltas:
+                self._text.append(delta.text)
+                self.tokens += len(delta.ids)
+                if delta.finish_reason:
+                    self._ending = _ENDINGS[delta.finish_reason]
+                yield replace(delta, page=self.page.number)
+        except InputError as error:
+            self._ending = FAILED, str(error)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._ending = FAILED, "it does not fit in memory; choose a smaller mode"
 
     def transcript(self, *, keep_image: bool = True) -> Transcript:
         """The page as read, to its end; whoever stopped early gets the rest read first."""
@@ -218,7 +239,7 @@ class Reading:
         for _ in self:
             pass
         raw = "".join(self._text)
-        status, reason = _ending(self._last)
+        status, reason = self._ending
         return Transcript(
             self.page.number,
             *self.page.size,
@@ -231,26 +252,16 @@ class Reading:
         )
 
 
-def _ending(last: Delta | None) -> tuple[str, str | None]:
-    finish = last.finish_reason if last else None
-    if finish == "length":
-        return TRUNCATED, "the limit of new tokens was reached"
-    if finish == "context":
-        return TRUNCATED, "the model's context is full"
-    return OK, None
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is a device's or the machine's way to say that memory has run out."""
+    words = str(error).lower()
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or ("memory" in words and "alloc" in words)
 
 
 def _refuse_folder(source: Source) -> None:
     if isinstance(source, (str, os.PathLike)) and source != STDIN and os.path.isdir(source):
         files_of(source)  # says so where there are no pages in it
         raise InputError(f"{show(source)} is a folder of documents: read its files one by one (dsocr.find_inputs)")
-
-
-def _resolve_page_prompt(prompt: str) -> str:
-    asked = resolve_prompt(prompt)
-    if asked.count(IMAGE) != 1:
-        raise InputError(f"the prompt has {asked.count(IMAGE)} {IMAGE}, but pages are read one by one: write it once")
-    return asked
 
 
 def _name(source: Source) -> str:
@@ -286,7 +297,7 @@ def _check_dtype(name: str) -> torch.dtype | None:
 def _choose_dtype(device: torch.device, folder: Path) -> torch.dtype | None:
     """None: as it is stored."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "mps":
         return torch.float16
     return torch.float32 if stored_bytes(folder) <= _SMALL else None

@@ -265,9 +265,17 @@ class TestEnds:
         dictate("first", "one", KeyboardInterrupt())
         result = read(page, tmp_path / "two.tif", page, "-o", tmp_path / "out")
         assert (result.exit_code, result.stdout) == (130, "")
-        assert result.stderr.splitlines()[-1] == "dsocr: interrupted; the pages read before are kept"
+        assert result.stderr.splitlines()[-1] == "dsocr: interrupted"
         found = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
-        assert found == {"page.md": "first\n", "two.md": "one\n"}
+        told = "<!-- page 2: skipped: interrupted; nothing after this was read -->"
+        assert found == {"page.md": "first\n", "two.md": f"one\n\n<--- Page Split --->\n\n{told}\n"}
+
+    def test_a_picture_that_cannot_be_written_does_not_cost_the_text(self, read, page, tmp_path, dictate):
+        (tmp_path / "out" / "page_layout_1.jpg").mkdir(parents=True)
+        dictate("words")
+        result = read(page, "-o", tmp_path / "out", "--format", "md,picture")
+        assert (result.exit_code, len(mistakes(result))) == (5, 1)
+        assert (tmp_path / "out" / "page.md").read_text() == "words\n"
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk to be full")
     def test_a_full_disk_behind_stdout_is_one_line(self, monkeypatch, capsys):
@@ -338,6 +346,9 @@ class TestHelp:
 
     def test_pull_prints_the_folder_or_one_line(self, monkeypatch, tmp_path):
         monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(tmp_path))
+        result = dsocr_says("pull", "some/model")
+        assert (result.exit_code, result.stdout, "not a whole checkpoint" in result.stderr) == (2, "", True)
+        (tmp_path / "model.safetensors").touch()
         assert dsocr_says("pull", "some/model").stdout == f"{tmp_path}\n"
         result = dsocr_says("pull", "nonsense")
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from PIL import Image
 
 import dsocr
 from dsocr import Delta, InputError, Page, Sampling, load
 from dsocr.engine.engine import Engine
-from dsocr.ocr import OCR, check_options
+from dsocr.ocr import OCR, Options, Reading
 
 FEW = Sampling(max_tokens=4)
 PAGE = Image.new("RGB", (80, 60), "white")
@@ -26,13 +27,13 @@ FIGURE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>\nwords"
 
 
 @pytest.fixture(scope="module")
-def network(checkpoint):
-    return load(checkpoint).network
+def loaded(checkpoint):
+    return load(checkpoint)
 
 
 @pytest.fixture
-def ocr(network, checkpoint) -> OCR:
-    return OCR(network, checkpoint / "tokenizer.json")
+def ocr(loaded) -> OCR:
+    return OCR(loaded.network, loaded.tokenizer)
 
 
 @pytest.fixture
@@ -179,8 +180,8 @@ class TestSources:
         ],
     )
     def test_options_that_no_page_can_be_read_with_are_a_mistake_before_any_is(self, ocr, wrong, known):
-        assert known in refusal(check_options, **wrong)
-        assert known in refusal(ocr.readings, "nothing.png", **wrong)
+        assert known in refusal(Options(**wrong).check)
+        assert known in refusal(ocr.readings, "nothing.png", Options(**wrong))
 
 
 class TestReading:
@@ -218,10 +219,22 @@ class TestReading:
 
     def test_a_reading_left_early_is_read_to_its_end_by_its_transcript(self, ocr, dictate):
         dictate("a long text")
-        (reading,) = ocr.readings(PAGE)
+        (reading,) = ocr.readings(PAGE, Options())
         assert next(iter(reading)) == Delta("a", (7,), page=1)
         assert reading.transcript().raw == "a long text"
         assert reading.tokens == 11
+
+    @pytest.mark.parametrize("trouble", [MemoryError(), torch.OutOfMemoryError("out"), InputError("no numbers")])
+    def test_a_page_that_breaks_off_is_failed_and_keeps_what_it_had(self, trouble):
+        def deltas():
+            yield Delta("half", (7,))
+            raise trouble
+
+        transcript = Reading(Page("a.png", 2, PAGE), deltas()).transcript()
+        assert (transcript.page, transcript.status, transcript.raw) == (2, "failed", "half")
+
+    def test_a_stream_without_an_end_is_no_page_read_well(self):
+        assert Reading(Page("a.png", 1, PAGE), iter([Delta("half", (7,))])).transcript().status == "failed"
 
     def test_a_page_is_opened_only_when_the_one_before_has_been_read(self, ocr, monkeypatch, dictate):
         dictate("words")

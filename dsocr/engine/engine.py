@@ -103,7 +103,8 @@ class Engine:
 
     def _cache(self, capacity: int) -> KVCache:
         network, decoder = self.network, self.network.config.decoder
-        return KVCache(decoder.layers, decoder.kv_heads, decoder.head_dim, capacity, network.dtype, network.device)
+        shape = decoder.layers, decoder.kv_heads, decoder.head_dim
+        return KVCache(*shape, capacity, network.dtype, network.device, limit=self.context_limit)
 
     # Inference mode is entered for each run of the network and never held across a yield,
     # where it would reach into the code of whoever reads the stream.
@@ -111,7 +112,10 @@ class Engine:
     def _read(self, request: Request, cache: KVCache) -> Tensor:
         """The whole prompt, its pages encoded in order → logits [vocab]."""
         pages = [self.network.encode(views) for views in request.views]
-        return self._extend(request.ids, torch.cat(pages) if pages else None, cache)
+        logits = self._extend(request.ids, torch.cat(pages) if pages else None, cache)
+        if logits.isnan().any():
+            raise InputError(f"the network's numbers do not fit into {self.network.dtype}; use dtype float32")
+        return logits
 
     @torch.inference_mode()
     def _extend(self, ids: Sequence[int], vision: Tensor | None, cache: KVCache) -> Tensor:

@@ -17,8 +17,11 @@ class KVCache:
         capacity: int,
         dtype: torch.dtype,
         device: torch.device,
+        limit: int | None = None,
     ) -> None:
+        """`limit`: how many places there will ever be; it grows no further unless it must."""
         self.length = 0
+        self._limit = limit
         shape = (layers, 1, heads, capacity, head_dim)
         self._keys = torch.empty(shape, dtype=dtype, device=device)
         self._values = torch.empty_like(self._keys)
@@ -35,7 +38,8 @@ class KVCache:
         """
         end = self.length + k.shape[2]
         if end > self.capacity:
-            self._grow(max(end, 2 * self.capacity))
+            doubled = 2 * self.capacity
+            self._grow(max(end, doubled if self._limit is None else min(doubled, self._limit)))
         keys, values = self._keys[layer, :, :, :end], self._values[layer, :, :, :end]
         keys[:, :, self.length :] = k
         values[:, :, self.length :] = v

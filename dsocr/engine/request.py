@@ -41,7 +41,9 @@ class Sampling:
         _need(self.ngram_size >= 1, "ngram_size", self.ngram_size, "1 or more (ngram_rule 'none' bans nothing)")
         _need(self.ngram_window >= 0, "ngram_window", self.ngram_window, "0 or more")
         _need(self.ngram_rule in rules, "ngram_rule", self.ngram_rule, f"one of {', '.join(rules)}")
-        _need(all(self.stop), "stop", self.stop, "texts that are not empty")
+        _need(
+            not isinstance(self.stop, str) and all(self.stop), "stop", self.stop, "a tuple of texts that are not empty"
+        )
 
 
 @dataclass(frozen=True, eq=False)

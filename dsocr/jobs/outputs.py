@@ -27,6 +27,7 @@ from dsocr.errors import FileAccessError, InputError
 PICTURE = "picture"
 MARKDOWN = "md"
 FORMATS: dict[str, Callable[[Document], str]] = {MARKDOWN: to_markdown, "json": to_json, "txt": to_text}
+_NAME_BYTES = 200
 _JPEG_SIDE_PX = 65_500  # what the format can hold, and a little less than its 16 bits could count
 
 
@@ -97,7 +98,7 @@ class Folder:
 
     def begin_document(self, source: str) -> None:
         """Choose the document's name: that of its file, with its suffix where two files differ in nothing else."""
-        path = Path(source)
+        path = Path(_shortened(Path(source).name))
         numbered = (f"{path.name}-{number}" for number in count(2))
         # On many disks A.md and a.md are one file; a name of dots is a folder.
         names = (name for name in chain((path.stem, path.name), numbered) if name.strip("."))
@@ -133,7 +134,7 @@ class Folder:
         path = self._root / name
         with _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            half = path.with_name(f".{path.name}.part")
+            half = path.with_name(f".{os.getpid()}.part")
             try:
                 half.write_bytes(content)
                 os.replace(half, path)  # whole or not at all
@@ -148,6 +149,14 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise FileAccessError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _shortened(name: str) -> str:
+    """A file name that leaves room for an ending: most disks hold 255 bytes."""
+    stem, suffix = os.path.splitext(name)
+    while len(os.fsencode(stem)) > _NAME_BYTES:
+        stem = stem[:-1]
+    return stem + suffix
 
 
 def _jpeg(image: Image) -> bytes:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from dsocr.document import FAILED, OK, Document, Transcript
+from dsocr.document import FAILED, OK, SKIPPED, Document, Transcript
 from dsocr.errors import InputError
-from dsocr.ocr import OCR, Reading
+from dsocr.ocr import OCR, Options, Reading
 from dsocr.pages import BrokenPage, find_inputs
 from dsocr.pages.inputs import show
 
@@ -40,16 +41,15 @@ class Output(Protocol):
 class Run:
     """One reader, one output, and what the whole comes to.
 
-    `note` gets a line for each page and error, `progress` one for each token; `options` are those of OCR.read.
+    `note` gets a line for each page and error, `progress` one for each token.
     """
 
     ocr: OCR
     output: Output
+    options: Options
     note: Callable[[str], None]
     progress: Callable[[str], None] = lambda _: None
-    options: dict[str, Any] = field(default_factory=dict)
     exit_code: int = 0
-    pages: int = 0
     not_ok: int = 0
 
     def read(self, paths: Iterable[str | os.PathLike[str]]) -> int:
@@ -58,21 +58,28 @@ class Run:
             try:
                 self._read_document(source)
             except InputError as error:
-                self.note(f"error: {error}")
-                self.exit_code = self.exit_code or error.exit_code
+                self._say(error)
         return self.exit_code or (SOME_PAGES_NOT_OK if self.not_ok else 0)
 
     def _read_document(self, source: str | os.PathLike[str]) -> None:
         transcripts: list[Transcript] = []
+        name, number = str(source), 0
         try:
-            for reading in self.ocr.readings(source, **self.options):
-                name = reading.page.source
+            for reading in self.ocr.readings(source, self.options):
+                name, number = reading.page.source, reading.page.number
                 if not transcripts:
                     self.output.begin_document(name)
                 transcripts.append(replace(self._read_page(reading), image=None))
-        finally:  # Whatever ends a document early, Ctrl-C above all, must not cost the pages before.
+        except BaseException:  # Ctrl-C above all: it must not cost the pages before, nor hide that some are missing
             if transcripts:
-                self.output.end_document(Document(name, tuple(transcripts)))
+                number = max(number, transcripts[-1].page + 1)
+                transcripts.append(
+                    Transcript(number, 0, 0, "", (), SKIPPED, "interrupted; nothing after this was read")
+                )
+                with suppress(InputError):
+                    self.output.end_document(Document(name, tuple(transcripts)))
+            raise
+        self.output.end_document(Document(name, tuple(transcripts)))
 
     def _read_page(self, reading: Reading) -> Transcript:
         page, began = reading.page, time.perf_counter()
@@ -82,11 +89,17 @@ class Run:
             self.output.add(delta.text)
             self.progress(f"{show(page.source)} page {page.number}: {reading.tokens} tokens")
         transcript = reading.transcript()
-        self.output.end_page(transcript)
-        self.pages += 1
+        try:
+            self.output.end_page(transcript)
+        except InputError as error:  # a picture that cannot be written must not cost the page's text
+            self._say(error)
         self.not_ok += transcript.status != OK
         self.note(_report(reading, transcript, time.perf_counter() - began))
         return transcript
+
+    def _say(self, error: InputError) -> None:
+        self.note(f"error: {error}")
+        self.exit_code = self.exit_code or error.exit_code
 
 
 def _report(reading: Reading, transcript: Transcript, seconds: float) -> str:

@@ -31,7 +31,7 @@ def find_checkpoint(name: str) -> Path:
     if os.path.isdir(folder):
         return Path(folder)
     if not _HUB_NAME.fullmatch(name):
-        raise InputError(f"model {name!r} is unknown: give nano, a folder, or a hub name such as {PUBLISHED}")
+        raise InputError(f"model {name!r} is no folder here: give nano, a folder, or a hub name such as {PUBLISHED}")
     return cached_checkpoint(name) or pull_checkpoint(name)
 
 
@@ -50,20 +50,22 @@ def cached_checkpoint(name: str) -> Path | None:
 
 
 def pull_checkpoint(name: str) -> Path:
-    """Download a checkpoint into the hub cache, going on where an earlier try stopped; progress on stderr."""
+    """Download a checkpoint into the hub cache, less the files that are whole already; progress on stderr."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError
 
     if not _HUB_NAME.fullmatch(name):
         raise InputError(f"model {name!r} has no name that the hub could know: one is {PUBLISHED}")
     try:
-        return Path(snapshot_download(name, allow_patterns=_FILES))
+        folder = Path(snapshot_download(name, allow_patterns=_FILES))
     except RepositoryNotFoundError:
         raise InputError(f"model {name!r} is not on the hub, or is private: check the name, or log in") from None
+    except (TypeError, AttributeError):
+        raise
     except Exception as error:  # the hub client's HTTP library, and so its errors, differ between versions
-        if isinstance(error, (TypeError, AttributeError)):
-            raise
         raise InputError(
-            f"model {name!r} is not on this machine and the hub cannot be reached: run `dsocr pull {name}` with a "
-            "network (it goes on where it stopped), or copy the checkpoint here and give its folder as --model"
+            f"model {name!r} is no folder here, and the hub did not give it ({type(error).__name__}): run "
+            f"`dsocr pull {name}` again with a network, or copy the checkpoint here and give its folder as --model"
         ) from None
+    weight_files(folder)
+    return folder

@@ -1,4 +1,4 @@
-"""Checkpoints: published tensor names to ours in one table, strict loading, saving, and where they lie."""
+"""Weights: published tensor names to ours in one table, strict loading, saving."""
 
 from __future__ import annotations
 

@@ -65,6 +65,10 @@ def open_pages(
     """
     if not (math.isfinite(dpi) and dpi > 0):
         raise InputError(f"dpi {dpi:g} is not a resolution; the usual one is {DEFAULT_DPI:g}")
+    if not isinstance(source, (str, os.PathLike, bytes, Image.Image, Page)):
+        raise InputError(
+            f"a {type(source).__name__} is no source of pages; give a path, bytes, a Pillow image or a Page"
+        )
     if max_pixels < 1:
         raise InputError(f"max-pixels {max_pixels} leaves no page to read; the usual limit is {DEFAULT_MAX_PIXELS}")
     return _walk(source, _Wish(parse_ranges(pages), dpi, password, max_pixels))
@@ -95,7 +99,7 @@ def _read_image(image: Image.Image, wish: _Wish) -> Page:
 
 
 def _read_stdin() -> BinaryIO:
-    if sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():
         raise InputError("stdin: nothing is piped in; write, for example, cat page.png | dsocr read -")
     return BytesIO(sys.stdin.buffer.read())
 

@@ -15,6 +15,7 @@ PADDING_COLOUR = (127, 127, 127)
 
 def make_views(image: Image.Image, mode: Mode) -> Views:
     """An RGB page as overview [3, s, s] and tiles [n, 3, t, t], bfloat16 in -1..1; no tiles is n = 0."""
+    image = image.convert("RGB")
     columns, rows = choose_grid(*image.size, mode)
     side = mode.overview_px
     overview = image.resize((side, side)) if mode.squash else _pad(image, side)

@@ -135,7 +135,7 @@ def cell_labels(text: str, centres: npt.NDArray[np.float32], side: int) -> npt.N
 
 def _note(rng: random.Random, shop: Workshop, weights: Mapping[str, float] | None) -> Drawn:
     size = rng.randint(24, 32)
-    characters = rng.randint(40, 380)
+    characters = rng.randint(80, 560)
     width = rng.choice((640, 640, 600, 560, 512, 480, 400, rng.randint(320, 640)))
     # Lines of print need about 0.8 size² pixels a character, margins and leading included.
     needed = int(characters * size * size * 0.85 / width) + 3 * size

@@ -72,7 +72,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Block:
+class Paragraph:
     """Lines that belong together: a paragraph, or a heading with its mark."""
 
     face: Face
@@ -160,7 +160,7 @@ def draw_note(
     title = source.mixture(rng, rng.randint(4, 40), weights) if rng.random() < heading else ""
     blocks = _heading(rng, title, fonts, path, size, room)
     parts = [count] if count < 40 or rng.random() >= paragraphs else _in_two(rng, count)
-    blocks += [Block(face, wrap(source.mixture(rng, part, weights), face, room)) for part in parts]
+    blocks += [Paragraph(face, wrap(source.mixture(rng, part, weights), face, room)) for part in parts]
     return _painted(rng, _placed(rng, blocks, left, step, size, height), width, height, inverted, noise)
 
 
@@ -220,7 +220,7 @@ def _pieces(word: str, face: Face, room: float) -> list[str]:
 
 def _heading(
     rng: random.Random, title: str, fonts: Mapping[str, Path], path: Path, size: int, room: float
-) -> list[Block]:
+) -> list[Paragraph]:
     """Make a heading of one bold line, of the body's family where that has one; nothing without title or font."""
     family = _STYLE.sub("", path.stem)
     bold = [file for name, file in fonts.items() if "Bold" in name]
@@ -229,7 +229,7 @@ def _heading(
         return []
     face = open_face(rng.choice(bold), round(size * rng.uniform(1.3 if "Bold" in path.stem else 1.15, 1.5)))
     lines = wrap(title, face, room)
-    return [Block(face, lines[:1], "# ")] if lines else []
+    return [Paragraph(face, lines[:1], "# ")] if lines else []
 
 
 def _in_two(rng: random.Random, count: int) -> list[int]:
@@ -238,7 +238,7 @@ def _in_two(rng: random.Random, count: int) -> list[int]:
 
 
 def _placed(
-    rng: random.Random, blocks: Sequence[Block], left: float, step: float, size: int, height: int
+    rng: random.Random, blocks: Sequence[Paragraph], left: float, step: float, size: int, height: int
 ) -> list[Line]:
     """Give every line that fits on the page its place; the first line is always there."""
     gap = rng.uniform(0.6, 1.2) * step

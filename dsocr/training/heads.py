@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,7 +14,7 @@ from dsocr.model.decoder import Attention, rotate
 
 PATCH_CELLS = 2  # a 16-pixel patch is two cells of 16 × 8 pixels
 TOKEN_ROWS, TOKEN_COLUMNS = 4, 8  # a token's 64 × 64 pixels are 32 such cells
-_CELL_WIDTH = 24
+_CELL_FEATURES = 24
 
 
 class DenseHeads(nn.Module):
@@ -22,8 +25,8 @@ class DenseHeads(nn.Module):
         self.classes = classes
         self.from_patches = nn.Linear(config.sam.width, PATCH_CELLS * classes)
         # Factorised: a flat head from a token to all its cells and classes learns far more slowly.
-        self.to_cells = nn.Linear(config.decoder.width, TOKEN_ROWS * TOKEN_COLUMNS * _CELL_WIDTH)
-        self.from_cells = nn.Linear(_CELL_WIDTH, classes)
+        self.to_cells = nn.Linear(config.decoder.width, TOKEN_ROWS * TOKEN_COLUMNS * _CELL_FEATURES)
+        self.from_cells = nn.Linear(_CELL_FEATURES, classes)
 
     def patch_logits(self, sheet: Tensor) -> Tensor:
         """[b, h, w, width] → [b, h, 2w, classes]: one row of cells per row of patches."""
@@ -35,8 +38,8 @@ class DenseHeads(nn.Module):
         """[b, n², width] → [b, 4n, 8n, classes]: the same cells."""
         batch, count, _ = tokens.shape
         side = round(count**0.5)
-        cells = self.to_cells(tokens).reshape(batch, side, side, TOKEN_ROWS, TOKEN_COLUMNS, _CELL_WIDTH)
-        cells = cells.transpose(2, 3).reshape(batch, side * TOKEN_ROWS, side * TOKEN_COLUMNS, _CELL_WIDTH)
+        cells = self.to_cells(tokens).reshape(batch, side, side, TOKEN_ROWS, TOKEN_COLUMNS, _CELL_FEATURES)
+        cells = cells.transpose(2, 3).reshape(batch, side * TOKEN_ROWS, side * TOKEN_COLUMNS, _CELL_FEATURES)
         logits: Tensor = self.from_cells(F.silu(cells))
         return logits
 
@@ -52,30 +55,47 @@ def cell_loss(logits: Tensor, labels: Tensor, empty_weight: float = 0.3) -> tupl
 
 
 class ReadingHeads(nn.Module):
-    """Guides the decoder's gaze: the place of the next character from an early layer, and attention towards it."""
+    """Says from what each guided layer is given where the next character stands."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, layers: int) -> None:
         super().__init__()
-        self.location = nn.Linear(config.decoder.width, 2)
+        self.locations = nn.ModuleList(nn.Linear(config.decoder.width, 2) for _ in range(layers))
 
-    def location_loss(self, hidden: Tensor, where: Tensor, known: Tensor) -> Tensor:
-        """hidden [b, n, width], where [b, n, 2] in 0…1 of the view, known [b, n] bool."""
-        guess = self.location(hidden[known]).float()
-        return F.smooth_l1_loss(guess, where[known], beta=0.05)
+    def location_loss(self, given: Sequence[Tensor], where: Tensor, known: Tensor) -> Tensor:
+        """given: [b, n, width] for each layer; where [b, n, 2] in 0…1 of the view, where known [b, n]."""
+        guesses = [head(x[known]).float() for head, x in zip(self.locations, given, strict=False)]
+        return torch.stack([F.smooth_l1_loss(guess, where[known], beta=0.05) for guess in guesses]).mean()
 
 
-def attention_loss(
-    attention: Attention, x: Tensor, rope: tuple[Tensor, Tensor], places: Tensor, known: Tensor
-) -> Tensor:
-    """How far all heads but one are from looking at the place that holds the next character.
+@dataclass
+class Gaze:
+    """Guides a layer's attention in one pass: all heads but one should look at the place of the next character.
 
-    x [b, n, width] is what the attention layer was given; places [b, n] the place to look at, where known [b, n].
+    places [b, n]: the prompt place to look at, where known [b, n]. forced [b]: pages on which those heads are made
+    to look there, so that the layers above learn to read before the gaze has been learned. `losses` fills up.
     """
-    heads, count = attention.heads, x.shape[1]
-    q = rotate(attention.q(x).unflatten(-1, (heads, -1)).transpose(1, 2), rope)[:, :-1]
-    k = rotate(attention.k(x).unflatten(-1, (heads, -1)).transpose(1, 2), rope)[:, :-1]
-    logits = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5  # [b, heads - 1, n, n]
-    causal = torch.ones(count, count, dtype=torch.bool, device=x.device).tril()
-    logits = logits.masked_fill(~causal, float("-inf"))
-    wanted = known[:, None].expand(-1, heads - 1, -1)
-    return F.cross_entropy(logits[wanted], places[:, None].expand(-1, heads - 1, -1)[wanted])
+
+    places: Tensor
+    known: Tensor
+    forced: Tensor
+    losses: list[Tensor] = field(default_factory=list)
+
+    def attend(self, attention: Attention, x: Tensor, rope: tuple[Tensor, Tensor], force: bool) -> Tensor:
+        """What `attention` gives for x [b, n, width], with the guided heads' gaze where it is forced."""
+        heads, count, dim = attention.heads, x.shape[1], attention.q.out_features // attention.heads
+        q, k, v = (
+            part(x).unflatten(-1, (heads, dim)).transpose(1, 2) for part in (attention.q, attention.k, attention.v)
+        )
+        logits = (rotate(q, rope) @ rotate(k, rope).transpose(-1, -2)).float() * dim**-0.5  # [b, heads, n, n]
+        seen = torch.ones(count, count, dtype=torch.bool, device=x.device).tril()
+        logits = logits.masked_fill(~seen, float("-inf"))
+        wanted = self.known[:, None].expand(-1, heads - 1, -1)
+        places = self.places[:, None].expand(-1, heads - 1, -1)
+        self.losses.append(F.cross_entropy(logits[:, :-1][wanted], places[wanted]))
+        weights = logits.softmax(-1)
+        if force:
+            held = F.one_hot(self.places, count).float()[:, None].expand(-1, heads - 1, -1, -1)
+            here = (self.forced[:, None] & self.known)[:, None, :, None]
+            weights = torch.cat([torch.where(here, held, weights[:, :-1]), weights[:, -1:]], dim=1)
+        out: Tensor = attention.out((weights.to(v.dtype) @ v).transpose(1, 2).flatten(2))
+        return out

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,17 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsocr.model.config import parse_config
-from dsocr.model.decoder import DecoderLayer
+from dsocr.model.decoder import Attention, DecoderLayer
 from dsocr.model.deep_encoder import DeepEncoder
 from dsocr.model.moe import MixtureOfExperts
 from dsocr.model.network import Network
 from dsocr.model.weights import save_network
 from dsocr.pages.modes import get_mode
 from dsocr.training.batches import CLASSES, ReadingBatch, Workshop, crop_batch, reading_batch
-from dsocr.training.heads import DenseHeads, ReadingHeads, attention_loss, cell_loss
+from dsocr.training.heads import DenseHeads, Gaze, ReadingHeads, cell_loss
 from dsocr.training.recipe import Stage
 
-_GUIDED_LAYER = 1
+_GUIDED_LAYERS = (1, 2)  # the first finds the neighbourhood, the second the place
 _BALANCE = 0.01
 _Size = TypeVar("_Size")
 
@@ -43,7 +43,7 @@ class Trainer:
         self.network = Network(parse_config(config), shop.tokenizer.image).to(device)
         start_weights(self.network)
         self.dense = DenseHeads(self.network.config, CLASSES).to(device)
-        self.reading = ReadingHeads(self.network.config).to(device)
+        self.reading = ReadingHeads(self.network.config, len(_GUIDED_LAYERS)).to(device)
         self.stage, self.step = 0, 0
         self.optimiser: torch.optim.Optimizer | None = None
 
@@ -103,7 +103,8 @@ class Trainer:
         fade = 1 - self.step / stage.steps if stage.fading else 1.0
         with torch.set_grad_enabled(stage.encoder):
             tokens, dense_loss, losses = self._look(page.pixels, page.labels)
-        loss, more = self._read(tokens, page, stage.guide * fade)
+        forced = max(0.0, stage.forced * (1 - 2 * self.step / stage.steps))
+        loss, more = self._read(tokens, page, stage.guide * fade, forced)
         if stage.encoder:
             loss = loss + stage.dense * fade * dense_loss
         return loss, {**more, **losses}
@@ -123,21 +124,25 @@ class Trainer:
         far, far_right = cell_loss(self.dense.token_logits(tokens), labels)
         return tokens, near + far, {"patch": near_right.item(), "token": far_right.item()}
 
-    def _read(self, tokens: Tensor, page: ReadingBatch, guide: float) -> tuple[Tensor, dict[str, float]]:
+    def _read(self, tokens: Tensor, page: ReadingBatch, guide: float, forced: float) -> tuple[Tensor, dict[str, float]]:
+        """How well the text is written down, and how well the next character's place is known."""
         network, known = self.network, page.known.to(self.device)
-        vision = lay_out(tokens, network.deep_encoder)
-        with taps(network) as seen:
-            hidden = network.decoder(network.embed(page.ids.to(self.device), vision))
+        force = torch.tensor([self.rng.random() < forced for _ in tokens], device=self.device)
+        gaze = Gaze(page.places.to(self.device), known, force)
+        with taps(network, gaze if guide else None) as seen:
+            hidden = network.decoder(network.embed(page.ids.to(self.device), lay_out(tokens, network.deep_encoder)))
         logits = network.decoder.logits(hidden[:, page.text_from :])
         targets = page.targets[:, page.text_from :].to(self.device)
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
-        right = (logits.argmax(-1) == targets)[targets >= 0].float().mean().item()
-        losses = {"loss": loss.item(), "right": right}
+        # Pages with a forced gaze do not tell how well it reads.
+        told = (targets >= 0) & ~force[:, None]
+        losses = {"loss": loss.item()}
+        if told.any():
+            losses["right"] = (logits.argmax(-1) == targets)[told].float().mean().item()
         if guide:
-            gaze = attention_loss(guided_layer(network).attention, *seen.attention, page.places.to(self.device), known)
-            spot = self.reading.location_loss(seen.early, page.where.to(self.device), known)
-            loss = loss + guide * (gaze * 0.3 + spot * 3)
-            losses |= {"gaze": gaze.item(), "spot": spot.item()}
+            spot = self.reading.location_loss(seen.guided, page.where.to(self.device), known)
+            losses |= {f"gaze {place}": look.item() for place, look in enumerate(gaze.losses)} | {"spot": spot.item()}
+            loss = loss + guide * (torch.stack(gaze.losses).mean() * 0.4 + spot * 3)
         return loss + _BALANCE * sum(seen.balance), losses
 
     def _make_optimiser(self, stage: Stage) -> torch.optim.Optimizer:
@@ -190,23 +195,27 @@ class Trainer:
 
 @dataclass
 class Seen:
-    """What the taps caught in one pass: the guided layer's input, the early state, the routers' balance losses."""
+    """What the taps caught in one pass: what the guided layers' attention was given, the routers' balance losses."""
 
-    attention: tuple[Tensor, tuple[Tensor, Tensor]]
-    early: Tensor
-    balance: list[Tensor]
+    guided: list[Tensor] = field(default_factory=list)
+    balance: list[Tensor] = field(default_factory=list)
 
 
 @contextmanager
-def taps(network: Network) -> Iterator[Seen]:
-    """Catch what the training-only losses need while the plain network runs."""
-    empty = torch.empty(0)
-    seen = Seen((empty, (empty, empty)), empty, [])
-    guided = guided_layer(network)
-    handles = [
-        guided.attention.register_forward_pre_hook(lambda _, given: setattr(seen, "attention", given[:2])),
-        guided.register_forward_pre_hook(lambda _, given: setattr(seen, "early", given[0])),
-    ]
+def taps(network: Network, gaze: Gaze | None) -> Iterator[Seen]:
+    """Catch what the training-only losses need while the plain network runs, and guide its gaze."""
+    seen = Seen()
+    handles = []
+    layers = guided_layers(network) if gaze else []
+    for layer in layers:
+
+        def look(module: nn.Module, given: tuple[Any, ...], _: Tensor, last: bool = layer is layers[-1]) -> Tensor:
+            assert gaze
+            assert isinstance(module, Attention)
+            seen.guided.append(given[0])
+            return gaze.attend(module, given[0], given[1], force=last)
+
+        handles.append(layer.attention.register_forward_hook(look))
     for part in network.modules():
         if isinstance(part, MixtureOfExperts):
             handles.append(part.register_forward_pre_hook(lambda moe, given: seen.balance.append(balance(moe, *given))))
@@ -217,11 +226,10 @@ def taps(network: Network) -> Iterator[Seen]:
             handle.remove()
 
 
-def guided_layer(network: Network) -> DecoderLayer:
-    """The layer that is taught to look at the next character."""
-    layer = network.decoder.layers[_GUIDED_LAYER]
-    assert isinstance(layer, DecoderLayer)
-    return layer
+def guided_layers(network: Network) -> list[DecoderLayer]:
+    """The layers that are taught to look at the next character."""
+    layers = [network.decoder.layers[index] for index in _GUIDED_LAYERS if index < len(network.decoder.layers)]
+    return [layer for layer in layers if isinstance(layer, DecoderLayer)]
 
 
 def worker() -> int:

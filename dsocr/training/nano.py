@@ -28,12 +28,17 @@ SEED = 20261123
 
 def make_nano(folder: Path, seed: int = SEED) -> None:
     """Train nano in `folder`, which then is a whole checkpoint."""
-    folder.mkdir(parents=True, exist_ok=True)
-    build_byte_tokenizer(folder / "tokenizer.json")
+    if not worker():
+        folder.mkdir(parents=True, exist_ok=True)
+        build_byte_tokenizer(folder / "tokenizer.json")
+    if dist.is_initialized():
+        dist.barrier()
     shop = Workshop(collect_text(), find_fonts(), Tokenizer(folder / "tokenizer.json"))
     config = nano_config(len(shop.tokenizer))
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not worker():
+        (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    place = os.environ.get("LOCAL_RANK", "0")
+    device = torch.device(f"cuda:{place}" if torch.cuda.is_available() else "cpu")
     began = time.monotonic()
 
     def say(line: str) -> None:
