@@ -35,10 +35,6 @@ def test_nano_is_as_small_as_it_says(nano):
     assert sum(p.numel() for p in nano.network.parameters()) <= MOST_PARAMETERS
 
 
-def test_nano_says_its_own_default_mode(nano):
-    assert nano.views(PAGES[0]).overview.shape == nano.views(PAGES[0], "small").overview.shape
-
-
 def test_nano_reads_the_same_alone_and_again(nano):
     once, twice = (nano.read(PAGES[0]).transcripts[0].raw for _ in range(2))
     assert once == twice

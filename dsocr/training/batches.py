@@ -58,7 +58,9 @@ class ReadingBatch:
 
     pixels [b, 3, s, s] and labels as in CropBatch; ids [b, n] prompt and text; targets [b, n] the next id of
     the text or -100; where [b, n, 2] the next character's place in 0…1 of the view; places [b, n] the prompt
-    place that holds it; known [b, n] where both mean something; text_from: where the text begins.
+    place that holds it; known [b, n] where both mean something; text_from: where the text begins; order
+    [b, (s/64)², 3]: line, place in the line and place in the text of the first character that a token holds, each
+    about 0…1, or -1 where it holds none.
     """
 
     pixels: Tensor
@@ -69,6 +71,7 @@ class ReadingBatch:
     places: Tensor
     known: Tensor
     text_from: int
+    order: Tensor
 
 
 def crop_batch(rng: random.Random, shop: Workshop, count: int, side: int, stretch: float) -> CropBatch:
@@ -119,6 +122,7 @@ def reading_batch(
         places,
         known,
         int((targets >= 0).any(0).nonzero()[0]),
+        torch.stack([reading_order(note.text, at, side) for note, at in zip(notes, centres, strict=True)]),
     )
 
 
@@ -131,6 +135,19 @@ def cell_labels(text: str, centres: npt.NDArray[np.float32], side: int) -> npt.N
     for chosen in (classes == _CLASS[" "], classes > _CLASS[" "]):
         labels[rows[chosen], columns[chosen]] = classes[chosen]
     return labels
+
+
+def reading_order(text: str, centres: npt.NDArray[np.float32], side: int) -> Tensor:
+    """Line, place in the line and place in the text of each token's first character: [(side/64)², 3], -1 for none."""
+    n = side // PIXELS_PER_TOKEN
+    order = torch.full((n * n, 3), -1.0)
+    grid = np.clip(centres // PIXELS_PER_TOKEN, 0, n - 1).astype(int)
+    line = column = 0
+    for index, (character, (x, y)) in enumerate(zip(text, grid, strict=True)):
+        if order[y * n + x, 0] < 0:
+            order[y * n + x] = torch.tensor([line / 12, column / 40, index / 400])
+        line, column = (line + 1, 0) if character == "\n" else (line, column + 1)
+    return order
 
 
 def _note(rng: random.Random, shop: Workshop, weights: Mapping[str, float] | None) -> Drawn:

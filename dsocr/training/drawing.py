@@ -153,7 +153,7 @@ def draw_note(
     """
     path = choose_font(rng, fonts)
     face = open_face(path, size)
-    left = rng.uniform(0.3 * size, max(0.3 * size, 0.18 * width))
+    left = rng.uniform(0.4, 1.6) * size + 0.12 * width * rng.random() ** 4
     room = (width - left) * rng.uniform(0.85, 0.98) - 0.25 * size
     count = characters or rng.randint(20, 400)
     step = rng.uniform(1.1, 1.6) * size
@@ -258,9 +258,9 @@ def _placed(
 
 
 def _pushed_down(rng: random.Random, lines: list[Line], limit: float, size: int) -> list[Line]:
-    """Move the lines to a random height on the page, more often near its top; nothing follows the last one."""
+    """Move the lines down from the page's edge, seldom far; nothing follows the last one."""
     free = max(0.0, limit - lines[-1].baseline) if lines else 0.0
-    down = 1.2 * size + free * rng.random() ** 2
+    down = 1.2 * size + min(free, rng.uniform(0.0, 1.2) * size + free * rng.random() ** 6)
     moved = [replace(line, baseline=line.baseline + down) for line in lines]
     return moved[:-1] + [replace(line, after="") for line in moved[-1:]]
 

@@ -55,16 +55,22 @@ def cell_loss(logits: Tensor, labels: Tensor, empty_weight: float = 0.3) -> tupl
 
 
 class ReadingHeads(nn.Module):
-    """Says from what each guided layer is given where the next character stands."""
+    """Says from what each guided layer is given where the next character stands, and from tokens which come first."""
 
     def __init__(self, config: Config, layers: int) -> None:
         super().__init__()
         self.locations = nn.ModuleList(nn.Linear(config.decoder.width, 2) for _ in range(layers))
+        self.order = nn.Linear(config.decoder.width, 3)
 
     def location_loss(self, given: Sequence[Tensor], where: Tensor, known: Tensor) -> Tensor:
         """given: [b, n, width] for each layer; where [b, n, 2] in 0…1 of the view, where known [b, n]."""
         guesses = [head(x[known]).float() for head, x in zip(self.locations, given, strict=False)]
         return torch.stack([F.smooth_l1_loss(guess, where[known], beta=0.05) for guess in guesses]).mean()
+
+    def order_loss(self, tokens: Tensor, order: Tensor) -> Tensor:
+        """tokens [b, n², width]; order [b, n², 3] as in ReadingBatch. Tokens that count lines are easy to find."""
+        known = order[..., 0] >= 0
+        return F.smooth_l1_loss(self.order(tokens[known]).float(), order[known], beta=0.05)
 
 
 @dataclass

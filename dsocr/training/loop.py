@@ -26,7 +26,7 @@ from dsocr.training.batches import CLASSES, ReadingBatch, Workshop, crop_batch, 
 from dsocr.training.heads import DenseHeads, Gaze, ReadingHeads, cell_loss
 from dsocr.training.recipe import Stage
 
-_GUIDED_LAYERS = (1, 2)  # the first finds the neighbourhood, the second the place
+_GUIDED_LAYERS = (1, 2, 3)  # each finds the next character more closely; the last layer is left to read
 _BALANCE = 0.01
 _Size = TypeVar("_Size")
 
@@ -90,23 +90,21 @@ class Trainer:
         return losses
 
     def _losses(self, stage: Stage) -> tuple[Tensor, dict[str, float]]:
-        shop = self.shop if stage.styles else self.shop.upright()
+        shop = self.shop if self.rng.random() < stage.styles else self.shop.upright()
         if not stage.modes:
             side = self._choose(stage.crops)
             crops = crop_batch(self.rng, shop, of_same_area(stage.batch, min(stage.crops), side), side, stage.stretch)
-            _, loss, losses = self._look(crops.pixels, crops.labels)
+            _, loss, losses = self._look(crops.pixels, crops.labels, stage)
             return loss, losses
         mode = get_mode(self._choose(stage.modes))
         smallest = min(get_mode(name).overview_px for name in stage.modes)
         count = of_same_area(stage.batch, smallest, mode.overview_px)
         page = reading_batch(self.rng, shop, count, mode, stage.text, stage.corrupted)
-        fade = 1 - self.step / stage.steps if stage.fading else 1.0
-        with torch.set_grad_enabled(stage.encoder):
-            tokens, dense_loss, losses = self._look(page.pixels, page.labels)
+        tokens, dense_loss, losses = self._look(page.pixels, page.labels, stage)
         forced = max(0.0, stage.forced * (1 - 2 * self.step / stage.steps))
-        loss, more = self._read(tokens, page, stage.guide * fade, forced)
+        loss, more = self._read(tokens, page, stage.guide, forced)
         if stage.encoder:
-            loss = loss + stage.dense * fade * dense_loss
+            loss = loss + stage.dense * dense_loss
         return loss, {**more, **losses}
 
     def _choose(self, shares: Mapping[_Size, float]) -> _Size:
@@ -114,12 +112,15 @@ class Trainer:
         rng = random.Random(f"{self.seed} {self.stage} {self.step}")
         return rng.choices(list(shares), list(shares.values()))[0]
 
-    def _look(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
+    def _look(self, pixels: Tensor, labels: Tensor, stage: Stage) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Vision tokens [b, n², width] and how well both heads tell the characters."""
         pixels, labels = pixels.to(self.device, self.network.dtype), labels.to(self.device)
         encoder = self.network.deep_encoder
-        sheet = encoder.sam.patches(pixels)
-        tokens = encoder.fuse(encoder.sam.compress(sheet))
+        with torch.set_grad_enabled(stage.encoder and stage.sam):
+            sheet = encoder.sam.patches(pixels)
+            features = encoder.sam.compress(sheet)
+        with torch.set_grad_enabled(stage.encoder):
+            tokens = encoder.fuse(features)
         near, near_right = cell_loss(self.dense.patch_logits(sheet), labels)
         far, far_right = cell_loss(self.dense.token_logits(tokens), labels)
         return tokens, near + far, {"patch": near_right.item(), "token": far_right.item()}
@@ -142,18 +143,22 @@ class Trainer:
         if guide:
             spot = self.reading.location_loss(seen.guided, page.where.to(self.device), known)
             losses |= {f"gaze {place}": look.item() for place, look in enumerate(gaze.losses)} | {"spot": spot.item()}
-            loss = loss + guide * (torch.stack(gaze.losses).mean() * 0.4 + spot * 3)
+            order = self.reading.order_loss(tokens, page.order.to(self.device))
+            losses["order"] = order.item()
+            loss = loss + guide * (torch.stack(gaze.losses).mean() + 3 * (spot + order))
         return loss + _BALANCE * sum(seen.balance), losses
 
     def _make_optimiser(self, stage: Stage) -> torch.optim.Optimizer:
         parts: list[nn.Module] = []
+        encoder = self.network.deep_encoder
         if stage.encoder:
-            parts += [self.network.deep_encoder, self.dense]
+            parts += [encoder.clip, encoder.projector, self.dense]
+        if stage.encoder and stage.sam:
+            parts.append(encoder.sam)
         if stage.decoder:
             parts += [self.network.decoder, self.reading]
         parameters = [p for part in parts for p in part.parameters()]
-        if stage.decoder and not stage.encoder:
-            encoder = self.network.deep_encoder
+        if stage.decoder:
             parameters += [encoder.newline, encoder.separator]
         matrices = [p for p in parameters if p.ndim >= 2]
         others = [p for p in parameters if p.ndim < 2]

@@ -10,13 +10,13 @@ _LANGUAGE: Mapping[str, Any] = {
     "hidden_size": 320,
     "intermediate_size": 640,
     "moe_intermediate_size": 160,
-    "num_hidden_layers": 4,
+    "num_hidden_layers": 5,
     "num_attention_heads": 5,
     "num_key_value_heads": 5,
     "n_shared_experts": 2,
     "n_routed_experts": 8,
     "num_experts_per_tok": 2,
-    "first_k_dense_replace": 1,
+    "first_k_dense_replace": 2,
     "norm_topk_prob": True,
     "use_mla": False,
     "topk_method": "greedy",
@@ -43,7 +43,6 @@ def nano_config(vocab_size: int) -> dict[str, Any]:
     clip = {"width": 320, "layers": 3, "heads": 5, "mlp_width": 1280, "image_size": 224, "patch_size": 14}
     return {
         **language,
-        "default_mode": "small",
         "architectures": ["DeepseekOCRForCausalLM"],
         "model_type": "deepseek_vl_v2",
         "language_config": language,
@@ -62,11 +61,11 @@ class Stage:
 
     modes: view sizes by their share; empty, the encoder alone learns from dense crops, whose sides in pixels and
     shares are `crops`. batch counts the smallest ones, of larger ones as many as have the same area. encoder,
-    decoder: what is trained. stretch: how far print may be enlarged, either way on its own. styles: bold and slanted
-    print too. text: the mixture to print. dense, guide: weights of the training-only losses (cells; location and
-    attention), fading to zero over the stage where `fading`. forced: the share of pages whose gaze is forced, falling
-    to zero half-way. corrupted: the share of text given to the decoder with
-    a wrong character. decay_from: the share of the steps after which the learning rate falls to a twentieth.
+    decoder: what is trained; of the encoder all, or all but SAM. stretch: how far print may be enlarged, either way
+    on its own. styles: the share of batches with bold and slanted print too. text: the mixture to print. dense,
+    guide: weights of the training-only losses (cells; where to read next). forced: the share of pages whose gaze is
+    forced, falling to zero half-way. corrupted: the share of text given to the decoder with a wrong character.
+    decay_from: the share of the steps after which the learning rate falls to a twentieth.
     """
 
     name: str
@@ -75,52 +74,39 @@ class Stage:
     learning_rate: float
     encoder: bool
     decoder: bool
+    sam: bool = True
     modes: Mapping[str, float] = field(default_factory=dict)
     crops: Mapping[int, float] = field(default_factory=lambda: {192: 1.0})
     stretch: float = 2.0
-    styles: bool = True
+    styles: float = 1.0
     text: Mapping[str, float] | None = None
     dense: float = 0.0
     guide: float = 0.0
-    fading: bool = False
     forced: float = 0.0
     corrupted: float = 0.0
     decay_from: float = 0.6
 
 
 # Reading is taught from text that can partly be guessed; the encoder has learned from less of it.
-_READING = {"random": 0.2, "words": 0.3, "prose": 0.3, "numbers": 0.1, "shuffled": 0.1}
+_READING = {"random": 0.1, "words": 0.3, "prose": 0.45, "numbers": 0.05, "shuffled": 0.1}
 STAGES = (
-    Stage("look", 1600, 12, 1.5e-3, encoder=True, decoder=False, stretch=1.0, styles=False, decay_from=1.0),
+    Stage("look", 1600, 12, 1.5e-3, encoder=True, decoder=False, stretch=1.0, styles=0.0, decay_from=1.0),
     # Whole views among the crops: only there the position tables are as large as in reading.
     Stage("look wider", 1700, 12, 1.5e-3, encoder=True, decoder=False, crops={192: 0.65, 640: 0.3, 1024: 0.05}),
     Stage(
         "read",
-        700,
+        2000,
         3,
         1.5e-3,
-        encoder=False,
-        decoder=True,
-        modes={"gundam": 1.0},
-        text=_READING,
-        guide=1.0,
-        forced=0.8,
-        corrupted=0.05,
-        decay_from=1.0,
-    ),
-    Stage(
-        "together",
-        600,
-        3,
-        1e-3,
         encoder=True,
+        sam=False,
         decoder=True,
         modes={"gundam": 1.0},
+        styles=0.15,
         text=_READING,
-        dense=0.5,
-        guide=0.5,
-        fading=True,
-        corrupted=0.08,
-        decay_from=0.4,
+        dense=0.3,
+        guide=1.0,
+        forced=0.6,
+        corrupted=0.05,
     ),
 )

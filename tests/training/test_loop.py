@@ -24,7 +24,7 @@ from dsocr.training.text import ALPHABET, collect_text
 
 NANO = Path(__file__).parents[2] / "dsocr" / "nano"
 LOOK = Stage("look", 3, 2, 1e-3, encoder=True, decoder=False, dense=1.0, crops={128: 1.0})
-READ = Stage("read", 3, 1, 1e-3, encoder=True, decoder=True, modes={"tiny": 1.0}, dense=0.5, guide=0.5, fading=True)
+READ = Stage("read", 3, 1, 1e-3, encoder=True, decoder=True, modes={"tiny": 1.0}, dense=0.5, guide=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,13 @@ def shop() -> Workshop:
 def micro(vocab: int) -> dict[str, Any]:
     config = nano_config(vocab)
     small = {"hidden_size": 32, "intermediate_size": 32, "moe_intermediate_size": 8, "num_hidden_layers": 2}
-    config |= {**small, "num_attention_heads": 2, "num_key_value_heads": 2, "n_routed_experts": 4}
+    config |= {
+        **small,
+        "first_k_dense_replace": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "n_routed_experts": 4,
+    }
     config["language_config"] = config["language_config"] | {key: config[key] for key in small}
     width = config["vision_config"]["width"]
     width["sam_vit_b"] |= {"width": 16, "layers": 1, "heads": 2, "neck_channels": 8, "downsample_channels": [8, 16]}
