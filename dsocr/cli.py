@@ -60,14 +60,7 @@ def read(
             show_default="the published one if it is here, else nano",
         ),
     ] = None,
-    mode: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="tiny, small, base, large, gundam, gundam-m.",
-            show_default="the model's own; gundam for the published one",
-        ),
-    ] = None,
+    mode: Annotated[str, typer.Option(metavar="NAME", help="tiny, small, base, large, gundam, gundam-m.")] = "gundam",
     prompt: Annotated[
         str, typer.Option(metavar="TEXT", help="document, ocr, free, figure, describe, locate:TEXT, or any text.")
     ] = "document",

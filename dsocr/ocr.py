@@ -27,6 +27,7 @@ from dsocr.pages.tiling import make_views
 from dsocr.prompts import IMAGE, labels_are_text, resolve_prompt
 from dsocr.views import Views
 
+DEFAULT_MODE = "gundam"
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _ENDINGS: dict[FinishReason, tuple[str, str | None]] = {
@@ -67,7 +68,7 @@ def load(name_or_dir: str | Path | None = None, device: str = "auto", dtype: str
 class Options:
     """How pages are opened and read; OCR.read says what each means."""
 
-    mode: str | None = None
+    mode: str = DEFAULT_MODE
     prompt: str = "document"
     pages: str | None = None
     dpi: float = DEFAULT_DPI
@@ -77,8 +78,7 @@ class Options:
 
     def check(self) -> None:
         """InputError for options that no page could be read with; asked before a model is loaded in vain."""
-        if self.mode is not None:
-            get_mode(self.mode)
+        get_mode(self.mode)
         self.full_prompt()
         self.open(b"")  # looks at what is asked for, opens nothing yet
 
@@ -117,17 +117,17 @@ class OCR:
         """What runs the network for requests."""
         return Engine(self.network, self.tokenizer)
 
-    def views(self, image: Source, mode: str | None = None) -> Views:
+    def views(self, image: Source, mode: str = DEFAULT_MODE) -> Views:
         """What the network is shown of a page: of an image, or of the first page of a file."""
         page = next(open_pages(image))
         if isinstance(page, BrokenPage):
             raise InputError(f"{page.source} page {page.number}: {page.reason}")
-        return make_views(page.image, self._mode(mode))
+        return make_views(page.image, get_mode(mode))
 
     def read(
         self,
         source: Source,
-        mode: str | None = None,
+        mode: str = DEFAULT_MODE,
         prompt: str = "document",
         pages: str | None = None,
         *,
@@ -139,7 +139,7 @@ class OCR:
     ) -> Document:
         """Read a file, bytes or an image whole; every page of it has a Transcript with a status.
 
-        mode: one of dsocr.MODES; None is the checkpoint's own, gundam for the published one.
+        mode: one of dsocr.MODES.
         prompt: a name of dsocr.prompts, `locate:TEXT`, or any text. pages: such as "1-3,7,10-", from 1. dpi and
         password are for PDFs. keep_images False lets go of each page's picture when it has been read: figures and
         layout pictures can then not be cut from the Document. Raises InputError for what cannot be read at all.
@@ -152,7 +152,7 @@ class OCR:
     def stream(
         self,
         source: Source,
-        mode: str | None = None,
+        mode: str = DEFAULT_MODE,
         prompt: str = "document",
         pages: str | None = None,
         *,
@@ -171,14 +171,14 @@ class OCR:
     def readings(self, source: Source, options: Options) -> Iterator[Reading]:
         """One Reading for each page, in order; the next page is opened when the one before has been read."""
         _refuse_folder(source)
-        prompt, mode = options.full_prompt(), self._mode(options.mode)
+        prompt, mode = options.full_prompt(), get_mode(options.mode)
         return (self._begin(page, prompt, mode, options.sampling) for page in options.open(source))
 
     def ask(
         self,
         prompt: str,
         images: tuple[Source, ...] = (),
-        mode: str | None = None,
+        mode: str = DEFAULT_MODE,
         sampling: Sampling | None = None,
     ) -> Generation:
         """One answer to a prompt about no image, one, or several: each `<image>` in the prompt stands for one."""
@@ -195,9 +195,6 @@ class OCR:
             return Reading(page, engine.stream(request), labels_are_text(asked))
         except InputError as error:  # other pages may be smaller: this one must not cost them
             return Reading(BrokenPage(page.source, page.number, str(error)), iter(()))
-
-    def _mode(self, name: str | None) -> Mode:
-        return get_mode(self.network.config.default_mode if name is None else name)
 
     def _request(self, prompt: str, views: tuple[Views, ...], sampling: Sampling | None) -> Request:
         ids = self.tokenizer.prompt_ids(prompt, [len(view.layout) for view in views])

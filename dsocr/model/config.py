@@ -85,7 +85,6 @@ class Config:
     clip: ClipConfig
     decoder: DecoderConfig
     image_token_id: int | None  # None: the tokenizer's id of <image>
-    default_mode: str  # the mode to read in when nobody asks for one
 
 
 def read_config(folder: Path) -> Config:
@@ -119,7 +118,6 @@ def parse_config(fields: Mapping[str, Any]) -> Config:
         clip=clip,
         decoder=_decoder(language),
         image_token_id=None if fields.get("image_token_id") is None else _count(fields, "image_token_id", least=0),
-        default_mode=fields.get("default_mode", "gundam"),
     )
 
 
