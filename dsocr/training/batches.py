@@ -151,9 +151,9 @@ def reading_order(text: str, centres: npt.NDArray[np.float32], side: int) -> Ten
 
 
 def _note(rng: random.Random, shop: Workshop, weights: Mapping[str, float] | None) -> Drawn:
-    size = rng.randint(24, 32)
-    characters = rng.randint(80, 560)
-    width = rng.choice((640, 640, 600, 560, 512, 480, 400, rng.randint(320, 640)))
+    size = rng.randint(25, 31)
+    characters = rng.randint(100, 380)
+    width = rng.choice((640, 640, 640, 600, 560, 512, 480, rng.randint(400, 640)))
     # Lines of print need about 0.8 size² pixels a character, margins and leading included.
     needed = int(characters * size * size * 0.85 / width) + 3 * size
     height = 640 if rng.random() < 0.4 else min(640, max(160, round(needed * rng.uniform(1.0, 1.5))))

@@ -20,7 +20,7 @@ from dsocr.model.decoder import Attention, DecoderLayer
 from dsocr.model.deep_encoder import DeepEncoder
 from dsocr.model.moe import MixtureOfExperts
 from dsocr.model.network import Network
-from dsocr.model.weights import save_network
+from dsocr.model.weights import check_tensors, map_tensors, published_name, save_network, weight_files
 from dsocr.pages.modes import get_mode
 from dsocr.training.batches import CLASSES, ReadingBatch, Workshop, crop_batch, reading_batch
 from dsocr.training.heads import DenseHeads, Gaze, ReadingHeads, cell_loss
@@ -182,6 +182,12 @@ class Trainer:
         (self.folder / "state.new").replace(self.folder / "state.pt")
         save_network(self.network, self.folder / "model.new")
         (self.folder / "model.new").replace(self.folder / "model.safetensors")
+
+    def start_from(self, folder: Path) -> None:
+        """Take the weights of a checkpoint of the same shape; InputError names what does not fit."""
+        tensors = map_tensors(weight_files(folder))
+        check_tensors(tensors, self.network, folder)
+        self.network.load_state_dict({name: tensors[published_name(name)] for name in self.network.state_dict()})
 
     def restore(self, stages: Sequence[Stage]) -> None:
         """Go back to the saved state, when there is one."""

@@ -1,14 +1,14 @@
-"""Makes nano from nothing: `python -m dsocr.training.nano runs/nano`; a killed run goes on where it stood.
+"""Makes nano from nothing, or trains it further: `python -m dsocr.training.nano FOLDER`; a killed run goes on.
 
-Several processes share the work under `torchrun --nproc-per-node N -m dsocr.training.nano runs/nano`; on a CPU
-one single-threaded process for each core is the fastest way.
+Several processes share the work under `torchrun --nproc-per-node N -m dsocr.training.nano FOLDER`; on a CPU one
+single-threaded process for each core is the fastest way.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -26,8 +26,8 @@ from dsocr.training.tokenizer_file import build_byte_tokenizer
 SEED = 20261123
 
 
-def make_nano(folder: Path, seed: int = SEED) -> None:
-    """Train nano in `folder`, which then is a whole checkpoint."""
+def make_nano(folder: Path, start: Path | None = None, seed: int = SEED) -> None:
+    """Train nano in `folder`, which then is a whole checkpoint; from `start`, one of the same shape, only to read."""
     if not worker():
         folder.mkdir(parents=True, exist_ok=True)
         build_byte_tokenizer(folder / "tokenizer.json")
@@ -47,10 +47,18 @@ def make_nano(folder: Path, seed: int = SEED) -> None:
         with (folder / "log.txt").open("a", encoding="utf-8") as log:
             print(f"{time.monotonic() - began:7.0f} s  {line}", file=log)
 
-    Trainer(config, shop, folder, seed=seed, device=device).run(STAGES, say)
+    trainer = Trainer(config, shop, folder, seed=seed, device=device)
+    if start:
+        trainer.start_from(start)
+    trainer.run(STAGES[-1:] if start else STAGES, say)
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m dsocr.training.nano")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/nano"))
+    parser.add_argument("--from", dest="start", type=Path, help="a checkpoint to train further, such as dsocr/nano")
+    parser.add_argument("--seed", type=int, default=SEED)
+    asked = parser.parse_args()
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    make_nano(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/nano"))
+    make_nano(asked.folder, asked.start, asked.seed)

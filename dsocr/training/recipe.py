@@ -88,21 +88,21 @@ class Stage:
 
 
 # Reading is taught from text that can partly be guessed; the encoder has learned from less of it.
-_READING = {"random": 0.1, "words": 0.3, "prose": 0.45, "numbers": 0.05, "shuffled": 0.1}
+_READING = {"random": 0.08, "words": 0.25, "prose": 0.55, "numbers": 0.04, "shuffled": 0.08}
 STAGES = (
     Stage("look", 1600, 12, 1.5e-3, encoder=True, decoder=False, stretch=1.0, styles=0.0, decay_from=1.0),
     # Whole views among the crops: only there the position tables are as large as in reading.
     Stage("look wider", 1700, 12, 1.5e-3, encoder=True, decoder=False, crops={192: 0.65, 640: 0.3, 1024: 0.05}),
     Stage(
         "read",
-        2000,
-        3,
+        2300,
+        4,
         1.5e-3,
         encoder=True,
         sam=False,
         decoder=True,
         modes={"gundam": 1.0},
-        styles=0.15,
+        styles=0.05,
         text=_READING,
         dense=0.3,
         guide=1.0,

@@ -80,6 +80,15 @@ def test_what_it_saves_is_a_checkpoint(shop, tmp_path):
     assert load(tmp_path).network.config == run.network.config
 
 
+def test_a_run_can_start_from_a_checkpoint(shop, tmp_path):
+    run = trainer(shop, tmp_path)
+    run.save()
+    other = Trainer(run.config, shop, tmp_path / "other", seed=8, device=torch.device("cpu"))
+    other.start_from(tmp_path)
+    for name, tensor in run.network.state_dict().items():
+        assert torch.equal(tensor.bfloat16(), other.network.state_dict()[name].bfloat16())
+
+
 def test_a_stage_trains_only_what_it_says(shop, tmp_path):
     run = trainer(shop, tmp_path)
     before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
