@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("checkpoint", nargs="?", default="nano")
     parser.add_argument("--pages", type=int, default=90)
     parser.add_argument("--text", type=Path, default=Path(__file__).with_name("prose.txt"))
-    parser.add_argument("--mode", default=None)
+    parser.add_argument("--mode", default="gundam")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save", type=Path)
     asked = parser.parse_args()
