@@ -87,9 +87,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], cache: Cache | None) -> Tensor:
         """[b, n, width] → the same shape; with a cache, over the stored places too."""
-        q = rotate(_split(self.q(x), self.heads), rope)  # [b, heads, n, head dim]
-        k = rotate(_split(self.k(x), self.kv_heads), rope)
-        v = _split(self.v(x), self.kv_heads)
+        q = rotate(split_heads(self.q(x), self.heads), rope)  # [b, heads, n, head dim]
+        k = rotate(split_heads(self.k(x), self.kv_heads), rope)
+        v = split_heads(self.v(x), self.kv_heads)
         if cache is not None:
             k, v = cache.append(self.index, k, v)
         attended = causal_attention(q, k, v)
@@ -138,6 +138,6 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=grouped)
 
 
-def _split(x: Tensor, heads: int) -> Tensor:
+def split_heads(x: Tensor, heads: int) -> Tensor:
     """[b, n, width] → [b, heads, n, head dim]."""
     return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsocr.model.config import Config
-from dsocr.model.decoder import Attention, rotate
+from dsocr.model.decoder import Attention, rotate, split_heads
 
 PATCH_CELLS = 2  # a 16-pixel patch is two cells of 16 × 8 pixels
 TOKEN_ROWS, TOKEN_COLUMNS = 4, 8  # a token's 64 × 64 pixels are 32 such cells
@@ -88,11 +88,9 @@ class Gaze:
 
     def attend(self, attention: Attention, x: Tensor, rope: tuple[Tensor, Tensor], force: bool) -> Tensor:
         """What `attention` gives for x [b, n, width], with the guided heads' gaze where it is forced."""
-        heads, count, dim = attention.heads, x.shape[1], attention.q.out_features // attention.heads
-        q, k, v = (
-            part(x).unflatten(-1, (heads, dim)).transpose(1, 2) for part in (attention.q, attention.k, attention.v)
-        )
-        logits = (rotate(q, rope) @ rotate(k, rope).transpose(-1, -2)).float() * dim**-0.5  # [b, heads, n, n]
+        heads, count = attention.heads, x.shape[1]
+        q, k, v = (split_heads(part(x), heads) for part in (attention.q, attention.k, attention.v))
+        logits = (rotate(q, rope) @ rotate(k, rope).transpose(-1, -2)).float() * q.shape[-1] ** -0.5  # [b, heads, n, n]
         seen = torch.ones(count, count, dtype=torch.bool, device=x.device).tril()
         logits = logits.masked_fill(~seen, float("-inf"))
         wanted = self.known[:, None].expand(-1, heads - 1, -1)
