@@ -74,17 +74,18 @@ class ReadingBatch:
     order: Tensor
 
 
-def crop_batch(rng: random.Random, shop: Workshop, count: int, side: int, stretch: float) -> CropBatch:
-    """Dense crops for the encoder, cut from sheets: print of 22 to 36 pixels, enlarged up to `stretch` times."""
+def crop_batch(rng: random.Random, shop: Workshop, count: int, side: int, stretch: tuple[float, float]) -> CropBatch:
+    """Dense crops for the encoder, cut from sheets: print of 22 to 36 pixels, enlarged `stretch` times."""
     pixels: list[Tensor] = []
     labels: list[npt.NDArray[np.int64]] = []
     sheet = side * (2 if count >= 4 else 1)
     while len(pixels) < count:
-        width, height = (round(sheet / rng.uniform(1, stretch)) for _ in range(2))
+        scale = rng.uniform(*stretch)
+        width, height = (round(sheet / (scale * rng.uniform(1, 1.1))) for _ in range(2))
         drawn = draw_dense(rng, shop.source, shop.fonts, width=width, height=height, size=rng.randint(22, 36))
         image = _to_pixels(Image.fromarray(drawn.image).resize((sheet, sheet)))
-        scale = np.array([sheet / width, sheet / height], np.float32)
-        cells = cell_labels(drawn.text, drawn.centres * scale, sheet)
+        at = drawn.centres * np.array([sheet / width, sheet / height], np.float32)
+        cells = cell_labels(drawn.text, at, sheet)
         for top, left in itertools.product(range(0, sheet, side), repeat=2):
             pixels.append(image[:, top : top + side, left : left + side])
             rows = slice(top // _CELL_HEIGHT, (top + side) // _CELL_HEIGHT)

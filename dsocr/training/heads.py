@@ -78,28 +78,33 @@ class Gaze:
     """Guides a layer's attention in one pass: all heads but one should look at the place of the next character.
 
     places [b, n]: the prompt place to look at, where known [b, n]. forced [b]: pages on which those heads are made
-    to look there, so that the layers above learn to read before the gaze has been learned. `losses` fills up.
+    to look there, so that the layers above learn to read before the gaze has been learned. Before place `text_from`
+    nothing is known on any page. `losses` fills up.
     """
 
     places: Tensor
     known: Tensor
     forced: Tensor
+    text_from: int
     losses: list[Tensor] = field(default_factory=list)
 
     def attend(self, attention: Attention, x: Tensor, rope: tuple[Tensor, Tensor], force: bool) -> Tensor:
         """What `attention` gives for x [b, n, width], with the guided heads' gaze where it is forced."""
         heads, count = attention.heads, x.shape[1]
         q, k, v = (split_heads(part(x), heads) for part in (attention.q, attention.k, attention.v))
-        logits = (rotate(q, rope) @ rotate(k, rope).transpose(-1, -2)).float() * q.shape[-1] ** -0.5  # [b, heads, n, n]
-        seen = torch.ones(count, count, dtype=torch.bool, device=x.device).tril()
+        q, k, start = rotate(q, rope), rotate(k, rope), self.text_from
+        before = (part[:, :, :start] for part in (q, k, v))
+        logits = (q[:, :, start:] @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5  # [b, heads, text, n]
+        seen = torch.ones(count, count, dtype=torch.bool, device=x.device).tril()[start:]
         logits = logits.masked_fill(~seen, float("-inf"))
-        wanted = self.known[:, None].expand(-1, heads - 1, -1)
-        places = self.places[:, None].expand(-1, heads - 1, -1)
-        self.losses.append(F.cross_entropy(logits[:, :-1][wanted], places[wanted]))
+        known, places = self.known[:, start:], self.places[:, start:]
+        wanted = known[:, None].expand(-1, heads - 1, -1)
+        self.losses.append(F.cross_entropy(logits[:, :-1][wanted], places[:, None].expand(-1, heads - 1, -1)[wanted]))
         weights = logits.softmax(-1)
-        if force:
-            held = F.one_hot(self.places, count).float()[:, None].expand(-1, heads - 1, -1, -1)
-            here = (self.forced[:, None] & self.known)[:, None, :, None]
+        if force and self.forced.any():
+            held = F.one_hot(places, count).float()[:, None].expand(-1, heads - 1, -1, -1)
+            here = (self.forced[:, None] & known)[:, None, :, None]
             weights = torch.cat([torch.where(here, held, weights[:, :-1]), weights[:, -1:]], dim=1)
-        out: Tensor = attention.out((weights.to(v.dtype) @ v).transpose(1, 2).flatten(2))
+        looked = [F.scaled_dot_product_attention(*before, is_causal=True), weights.to(v.dtype) @ v]
+        out: Tensor = attention.out(torch.cat(looked, dim=2).transpose(1, 2).flatten(2))
         return out

@@ -90,37 +90,47 @@ class Trainer:
         return losses
 
     def _losses(self, stage: Stage) -> tuple[Tensor, dict[str, float]]:
-        shop = self.shop if self.rng.random() < stage.styles else self.shop.upright()
         if not stage.modes:
             side = self._choose(stage.crops)
-            crops = crop_batch(self.rng, shop, of_same_area(stage.batch, min(stage.crops), side), side, stage.stretch)
-            _, loss, losses = self._look(crops.pixels, crops.labels, stage)
-            return loss, losses
+            return self._look_at_crops(of_same_area(stage.batch, min(stage.crops), side), side, stage)
+        shop = self.shop if self.rng.random() < stage.styles else self.shop.upright()
         mode = get_mode(self._choose(stage.modes))
         smallest = min(get_mode(name).overview_px for name in stage.modes)
         count = of_same_area(stage.batch, smallest, mode.overview_px)
         page = reading_batch(self.rng, shop, count, mode, stage.text, stage.corrupted)
-        tokens, dense_loss, losses = self._look(page.pixels, page.labels, stage)
+        tokens, dense_loss, losses = self._look(page.pixels, page.labels, encoder=stage.encoder, sam=False)
         forced = max(0.0, stage.forced * (1 - 2 * self.step / stage.steps))
         loss, more = self._read(tokens, page, stage.guide, forced)
         if stage.encoder:
             loss = loss + stage.dense * dense_loss
+        if stage.encoder and stage.sam:
+            # SAM's gradient from whole pages costs more than all else, and teaches no more than a few crops.
+            crop_loss, near = self._look_at_crops(2 * stage.batch, self._choose(stage.crops), stage)
+            loss, more["crop patch"], more["crop token"] = loss + crop_loss, near["patch"], near["token"]
         return loss, {**more, **losses}
+
+    def _look_at_crops(self, count: int, side: int, stage: Stage) -> tuple[Tensor, dict[str, float]]:
+        shop = self.shop if self.rng.random() < stage.styles else self.shop.upright()
+        crops = crop_batch(self.rng, shop, count, side, stage.stretch)
+        _, loss, losses = self._look(crops.pixels, crops.labels, encoder=True, sam=stage.sam)
+        return loss, losses
 
     def _choose(self, shares: Mapping[_Size, float]) -> _Size:
         """A size of view for this step; all workers choose alike, or they would wait for each other."""
         rng = random.Random(f"{self.seed} {self.stage} {self.step}")
         return rng.choices(list(shares), list(shares.values()))[0]
 
-    def _look(self, pixels: Tensor, labels: Tensor, stage: Stage) -> tuple[Tensor, Tensor, dict[str, float]]:
+    def _look(
+        self, pixels: Tensor, labels: Tensor, *, encoder: bool, sam: bool
+    ) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Vision tokens [b, n², width] and how well both heads tell the characters."""
         pixels, labels = pixels.to(self.device, self.network.dtype), labels.to(self.device)
-        encoder = self.network.deep_encoder
-        with torch.set_grad_enabled(stage.encoder and stage.sam):
-            sheet = encoder.sam.patches(pixels)
-            features = encoder.sam.compress(sheet)
-        with torch.set_grad_enabled(stage.encoder):
-            tokens = encoder.fuse(features)
+        eye = self.network.deep_encoder
+        with torch.set_grad_enabled(sam):
+            sheet = eye.sam.patches(pixels)
+            features = eye.sam.compress(sheet)
+        with torch.set_grad_enabled(encoder):
+            tokens = eye.fuse(features)
         near, near_right = cell_loss(self.dense.patch_logits(sheet), labels)
         far, far_right = cell_loss(self.dense.token_logits(tokens), labels)
         return tokens, near + far, {"patch": near_right.item(), "token": far_right.item()}
@@ -129,7 +139,7 @@ class Trainer:
         """How well the text is written down, and how well the next character's place is known."""
         network, known = self.network, page.known.to(self.device)
         force = torch.tensor([self.rng.random() < forced for _ in tokens], device=self.device)
-        gaze = Gaze(page.places.to(self.device), known, force)
+        gaze = Gaze(page.places.to(self.device), known, force, page.text_from)
         with taps(network, gaze if guide else None) as seen:
             hidden = network.decoder(network.embed(page.ids.to(self.device), lay_out(tokens, network.deep_encoder)))
         logits = network.decoder.logits(hidden[:, page.text_from :])

@@ -61,11 +61,12 @@ class Stage:
 
     modes: view sizes by their share; empty, the encoder alone learns from dense crops, whose sides in pixels and
     shares are `crops`. batch counts the smallest ones, of larger ones as many as have the same area. encoder,
-    decoder: what is trained; of the encoder all, or all but SAM. stretch: how far print may be enlarged, either way
-    on its own. styles: the share of batches with bold and slanted print too. text: the mixture to print. dense,
-    guide: weights of the training-only losses (cells; where to read next). forced: the share of pages whose gaze is
-    forced, falling to zero half-way. corrupted: the share of text given to the decoder with a wrong character.
-    decay_from: the share of the steps after which the learning rate falls to a twentieth.
+    decoder: what is trained; of the encoder all, or all but SAM, which learns from crops alone, also beside pages.
+    stretch: how far print in crops is enlarged, least and most. styles: the share of batches with bold and slanted
+    print too. text: the mixture to print. dense, guide: weights of the training-only losses (cells; where to read
+    next). forced: the share of pages whose gaze is forced, falling to zero half-way. corrupted: the share of text
+    given to the decoder with a wrong character. decay_from: the share of the steps after which the learning rate
+    falls to a twentieth.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Stage:
     sam: bool = True
     modes: Mapping[str, float] = field(default_factory=dict)
     crops: Mapping[int, float] = field(default_factory=lambda: {192: 1.0})
-    stretch: float = 2.0
+    stretch: tuple[float, float] = (1.0, 2.0)
     styles: float = 1.0
     text: Mapping[str, float] | None = None
     dense: float = 0.0
@@ -90,7 +91,7 @@ class Stage:
 # Reading is taught from text that can partly be guessed; the encoder has learned from less of it.
 _READING = {"random": 0.08, "words": 0.25, "prose": 0.55, "numbers": 0.04, "shuffled": 0.08}
 STAGES = (
-    Stage("look", 1600, 12, 1.5e-3, encoder=True, decoder=False, stretch=1.0, styles=0.0, decay_from=1.0),
+    Stage("look", 1600, 12, 1.5e-3, encoder=True, decoder=False, stretch=(1.0, 1.0), styles=0.0, decay_from=1.0),
     # Whole views among the crops: only there the position tables are as large as in reading.
     Stage("look wider", 1700, 12, 1.5e-3, encoder=True, decoder=False, crops={192: 0.65, 640: 0.3, 1024: 0.05}),
     Stage(
@@ -108,5 +109,34 @@ STAGES = (
         guide=1.0,
         forced=0.6,
         corrupted=0.05,
+    ),
+    Stage(
+        "look closer",
+        1300,
+        12,
+        1.2e-3,
+        encoder=True,
+        decoder=False,
+        crops={192: 0.85, 1024: 0.15},
+        stretch=(1.5, 2.3),
+        styles=0.05,
+    ),
+    Stage(
+        "read on",
+        3600,
+        4,
+        1.2e-3,
+        encoder=True,
+        decoder=True,
+        modes={"gundam": 1.0},
+        crops={192: 1.0},
+        stretch=(1.5, 2.3),
+        styles=0.05,
+        text=_READING,
+        dense=0.3,
+        guide=1.0,
+        forced=0.4,
+        corrupted=0.05,
+        decay_from=0.5,
     ),
 )
