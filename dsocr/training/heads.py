@@ -93,7 +93,7 @@ class Gaze:
         heads, count = attention.heads, x.shape[1]
         q, k, v = (split_heads(part(x), heads) for part in (attention.q, attention.k, attention.v))
         q, k, start = rotate(q, rope), rotate(k, rope), self.text_from
-        before = (part[:, :, :start] for part in (q, k, v))
+        before = F.scaled_dot_product_attention(q[:, :, :start], k[:, :, :start], v[:, :, :start], is_causal=True)
         logits = (q[:, :, start:] @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5  # [b, heads, text, n]
         seen = torch.ones(count, count, dtype=torch.bool, device=x.device).tril()[start:]
         logits = logits.masked_fill(~seen, float("-inf"))
@@ -105,6 +105,6 @@ class Gaze:
             held = F.one_hot(places, count).float()[:, None].expand(-1, heads - 1, -1, -1)
             here = (self.forced[:, None] & known)[:, None, :, None]
             weights = torch.cat([torch.where(here, held, weights[:, :-1]), weights[:, -1:]], dim=1)
-        looked = [F.scaled_dot_product_attention(*before, is_causal=True), weights.to(v.dtype) @ v]
-        out: Tensor = attention.out(torch.cat(looked, dim=2).transpose(1, 2).flatten(2))
+        looked = torch.cat([before, weights.to(v.dtype) @ v], dim=2)
+        out: Tensor = attention.out(looked.transpose(1, 2).flatten(2))
         return out
