@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: read install check test test-slow nano measure clean
+.PHONY: read install core wheel check test test-slow nano measure bench clean
 
 read: install  ## set up .venv and read a sample page with nano
 	$(BIN)/dsocr read docs/sample.png --model nano
@@ -16,15 +16,21 @@ install: .venv/installed  ## .venv with the package and what its tests need
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+core: install  ## compile the fast core for this kind of CPU; without a C++ compiler all runs on plain PyTorch
+	$(BIN)/python -m dsocr.kernels.build || echo "no core: the tests that need one are skipped"
+
+wheel: core  ## a wheel in dist/ that carries the core for every instruction set of this kind of CPU
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
 check: install  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict dsocr
 
-test: install  ## all that needs no network, no GPU and no minutes
+test: core  ## all that needs no network, no GPU and no minutes
 	$(BIN)/pytest
 
-test-slow: install  ## the full-size model from its weight recipe (16 GB of memory)
+test-slow: core  ## the full-size model from its weight recipe (16 GB of memory)
 	$(BIN)/pytest -m slow
 
 nano: install  ## train the shipped checkpoint from nothing (hours on a CPU) and measure it
@@ -33,6 +39,9 @@ nano: install  ## train the shipped checkpoint from nothing (hours on a CPU) and
 
 measure: install  ## how well the shipped nano reads pages it never saw
 	$(BIN)/python benchmarks/nano_reads.py nano
+
+bench: core  ## decoding and encoding at the released size, beside what this machine can do at most
+	$(BIN)/dsocr bench --model released --dtype int8
 
 clean:
 	rm -rf .venv runs build dist *.egg-info

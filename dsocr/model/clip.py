@@ -27,12 +27,13 @@ class Clip(nn.Module):
         batch, width, side, _ = features.shape
         seen = features.flatten(2).transpose(1, 2)
         seen = torch.cat([self.class_token.expand(batch, 1, width), seen], dim=1)
-        tokens: Tensor = self.first_norm(seen + self._positions_for(side))
+        tokens: Tensor = self.first_norm(seen + self.positions_for(side))
         for layer in self.layers:
             tokens = layer(tokens)
         return tokens[:, 1:]
 
-    def _positions_for(self, side: int) -> Tensor:
+    def positions_for(self, side: int) -> Tensor:
+        """What stands for the class token and the places of a sheet: [1 + side², width]."""
         own, grid = self.positions[:1], self.positions[1:]
         table_side = round(len(grid) ** 0.5)
         grid = resize_table(grid.reshape(1, table_side, table_side, -1), side)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +12,8 @@ from dsocr.model.clip import Clip
 from dsocr.model.config import Config
 from dsocr.model.sam import Sam
 from dsocr.views import Views
+
+PIXELS_AT_ONCE = 4 * 640 * 640  # of views that are encoded together: what bounds their memory
 
 
 class DeepEncoder(nn.Module):
@@ -36,9 +41,27 @@ class DeepEncoder(nn.Module):
 
     def read(self, views: Views) -> Tensor:
         """All views of one page → [len(views.layout), decoder width], in prompt order."""
+        return self.read_many([views])[0]
+
+    def read_many(self, pages: Sequence[Views]) -> list[Tensor]:
+        """The same for several pages, whose views of one size are encoded together."""
+        tokens = iter(self._encode([view for views in pages for view in (views.overview, *views.tiles)]))
+        return [self._arrange(views, next(tokens), list(islice(tokens, len(views.tiles)))) for views in pages]
+
+    def _encode(self, views: Sequence[Tensor]) -> list[Tensor]:
+        """Views [3, s, s] of any sizes → the tokens of each [(s/64)², decoder width], in the same order."""
         at = self.newline
-        overview = self(views.overview[None].to(at.device, at.dtype))[0]
-        # Tiles one by one: memory stays that of one view.
-        tiles = [self(tile[None].to(at.device, at.dtype))[0] for tile in views.tiles]
+        found: dict[int, Tensor] = {}
+        for side in {view.shape[-1] for view in views}:
+            alike = [index for index, view in enumerate(views) if view.shape[-1] == side]
+            # Sums of float32 depend on how many rows are multiplied: a page alone would not be the page in company.
+            together = 1 if at.dtype == torch.float32 else max(1, PIXELS_AT_ONCE // side**2)
+            for start in range(0, len(alike), together):
+                some = alike[start : start + together]
+                pixels = torch.stack([views[index] for index in some]).to(at.device, at.dtype)
+                found.update(zip(some, self(pixels), strict=True))
+        return [found[index] for index in range(len(views))]
+
+    def _arrange(self, views: Views, overview: Tensor, tiles: list[Tensor]) -> Tensor:
         stacked = torch.stack(tiles) if tiles else overview.new_zeros(0, 1, overview.shape[-1])
         return views.layout.arrange(overview, stacked, self.newline, self.separator)

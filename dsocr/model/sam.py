@@ -31,10 +31,14 @@ class Sam(nn.Module):
     def patches(self, pixels: Tensor) -> Tensor:
         """[b, 3, s, s] → [b, s/16, s/16, width]: the patches as the transformer leaves them."""
         sheet: Tensor = self.patch(pixels).permute(0, 2, 3, 1)
-        sheet = sheet + resize_table(self.positions, sheet.shape[1])
+        sheet = sheet + self.positions_for(sheet.shape[1])
         for layer in self.layers:
             sheet = layer(sheet)
         return sheet
+
+    def positions_for(self, side: int) -> Tensor:
+        """What stands for the places of a sheet: [1, side, side, width]."""
+        return resize_table(self.positions, side)
 
     def compress(self, sheet: Tensor) -> Tensor:
         """Patches [b, n, n, width] → [b, channels, n/4, n/4]."""
@@ -139,12 +143,17 @@ def resize_table(table: Tensor, side: int) -> Tensor:
 
 def spread_table(table: Tensor, side: int) -> Tensor:
     """A relative table [2n - 1, dim] as [side, side, dim]: entry (a, b) is the row for distance a - b."""
-    if len(table) != 2 * side - 1:
-        line = table.float().T[None]  # [1, dim, 2n - 1]
-        line = F.interpolate(line, size=2 * side - 1, mode="linear", align_corners=False)
-        table = line[0].T.to(table.dtype)
     at = torch.arange(side, device=table.device)
-    return table[at[:, None] - at[None, :] + side - 1]
+    return stretch_table(table, side)[at[:, None] - at[None, :] + side - 1]
+
+
+def stretch_table(table: Tensor, side: int) -> Tensor:
+    """A relative table [2n - 1, dim] at another side: [2 · side - 1, dim], along straight lines."""
+    if len(table) == 2 * side - 1:
+        return table
+    line = table.float().T[None]  # [1, dim, 2n - 1]
+    line = F.interpolate(line, size=2 * side - 1, mode="linear", align_corners=False)
+    return line[0].T.to(table.dtype)
 
 
 def cut_windows(sheet: Tensor, window: int) -> Tensor:

@@ -10,12 +10,13 @@ from zlib import crc32
 import pytest
 import torch
 from PIL import Image
-from released_config import RELEASED
 from safetensors.torch import load_file
 
-from dsocr.engine.kv_cache import KVCache
+from dsocr.engine.batch import Batch, Span
+from dsocr.engine.kv_cache import KVPool, blocks_for
 from dsocr.model.config import parse_config
 from dsocr.model.network import Network
+from dsocr.model.released import RELEASED
 from dsocr.model.weights import published_name
 from dsocr.pages import get_mode
 from dsocr.pages.tiling import make_views
@@ -105,11 +106,15 @@ def test_a_page_is_read_at_full_size_as_the_published_code_reads_it(network, mod
     page = Image.open(MICRO / "page.png").convert("RGB")
     rows = network.encode(make_views(page, get_mode(mode)))
     ids = [0] + [IMAGE] * places + [byte + 3 for byte in b"\nFree OCR."]
-    cache = KVCache(12, 10, 128, len(ids) + 16, torch.float32, torch.device("cpu"))
-    logits = network.extend(torch.tensor([ids]), rows, cache)[0]
+    pool = KVPool(12, 10, 128, blocks_for(len(ids) + len(greedy)), torch.float32, torch.device("cpu"))
+    blocks = pool.take(pool.blocks)
+    x = network.embed(torch.tensor([ids]), rows)[0]
+    logits = network.step(x, Batch(pool, [Span(blocks, 0, len(ids))]), [len(ids) - 1])[0]
     assert logits.topk(5).indices.tolist() == likeliest
     torch.testing.assert_close(logits.topk(2).values, torch.tensor(largest), atol=1e-3, rtol=0)
     written = [int(logits.argmax())]
     while len(written) < len(greedy):
-        written.append(int(network.extend(torch.tensor([written[-1:]]), None, cache).argmax()))
+        end = len(ids) + len(written)
+        x = network.embed(torch.tensor([written[-1:]]), None)[0]
+        written.append(int(network.step(x, Batch(pool, [Span(blocks, end - 1, end)]), [0]).argmax()))
     assert written == greedy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dsocr.model.config import read_config
+from dsocr.model.decoder import causal_attention
 from dsocr.model.weights import load_network
 from dsocr.pages import MODES, get_mode
 from dsocr.pages.tiling import make_views
@@ -28,19 +30,20 @@ SIDES = st.integers(1, 3)
 TILES = st.integers(0, 3)
 
 
-class GrowingCache:
-    """Keys and values of every layer, joined anew at each step."""
+class GrowingBatch:
+    """The next rows of one sequence, its keys and values joined anew in each pass."""
 
     def __init__(self):
-        self.length, self.stored = 0, {}
-
-    def append(self, layer, k, v):
-        keys, values = self.stored.get(layer, (k[:, :, :0], v[:, :, :0]))
-        self.stored[layer] = torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)
-        return self.stored[layer]
+        self.positions, self.stored = torch.arange(0), {}
 
     def advance(self, count):
-        self.length += count
+        start = int(self.positions[-1]) + 1 if len(self.positions) else 0
+        self.positions = torch.arange(start, start + count)
+
+    def attend(self, layer, q, k, v):
+        keys, values = self.stored.get(layer, (k[:, :, :0], v[:, :, :0]))
+        self.stored[layer] = torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)
+        return causal_attention(q, *self.stored[layer])
 
 
 @cache
@@ -148,13 +151,39 @@ def test_prompts_of_one_length_read_the_same_alone_and_in_a_batch():
 @given(st.sets(st.integers(1, 83), max_size=6))
 def test_a_prompt_read_in_pieces_gives_the_logits_of_the_whole(cuts):
     ids, rows = TINY["input_ids"], rows_of("tiny")
-    whole = NETWORK(ids, rows)[0]
-    cache = GrowingCache()
+    whole, embedded = NETWORK(ids, rows)[0], NETWORK.embed(ids, rows)[0]
+    batch = GrowingBatch()
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), 84], strict=True):
-        taken = rows[max(start - 1, 0) : max(end - 1, 0)]  # the image stands at places 1 to 73
-        logits = NETWORK.extend(ids[:, start:end], taken, cache)[0]
-        torch.testing.assert_close(logits, whole[end - 1], atol=1e-5, rtol=1e-5)
-    assert cache.length == 84
+        batch.advance(end - start)
+        logits = NETWORK.step(embedded[start:end], batch, [end - start - 1])
+        torch.testing.assert_close(logits, whole[end - 1 : end], atol=1e-5, rtol=1e-5)
+
+
+def test_only_the_wanted_rows_of_a_step_have_logits():
+    embedded = NETWORK.embed(TINY["input_ids"], rows_of("tiny"))[0]
+    for wanted in ([], [83], [3, 80], list(range(84))):
+        batch = GrowingBatch()
+        batch.advance(84)
+        logits = NETWORK.step(embedded, batch, wanted)
+        torch.testing.assert_close(logits, NETWORK(TINY["input_ids"], rows_of("tiny"))[0, wanted])
+
+
+def test_a_fast_decoder_is_asked_where_there_is_one():
+    class Fast:
+        def step(self, x, batch, wanted):
+            return x, batch, wanted
+
+    other = copy(NETWORK)
+    other.fast = Fast()
+    x = torch.zeros(2, 48)
+    assert other.step(x, "batch", [1]) == (x, "batch", [1])
+    assert NETWORK.fast is None
+
+
+def test_pages_encoded_together_have_the_rows_of_each_alone():
+    pages = [make_views(PAGE, get_mode(mode)) for mode in ("tiny", "small", "tiny")]
+    for rows, views in zip(NETWORK.encode_many(pages), pages, strict=True):
+        torch.testing.assert_close(rows, NETWORK.encode(views), atol=1e-5, rtol=1e-5)
 
 
 def test_a_network_in_bfloat16_reads_nearly_the_same():

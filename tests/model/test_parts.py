@@ -138,7 +138,7 @@ def test_tokens_lie_in_prompt_order_on_a_grid_that_is_not_square():
 
 def test_rotary_positions_turn_channel_i_with_channel_i_plus_half():
     x = drawn(1, 2, 5, 12)  # [b, heads, n, head dim]
-    turned = rotate(x, rope_tables(7, 5, DECODER, x))
+    turned = rotate(x, rope_tables(torch.arange(7, 12), DECODER, x))
     for place, channel in product(range(5), range(6)):
         angle = (7 + place) * 10000 ** (-2 * channel / 12)
         first, second = x[..., place, channel], x[..., place, channel + 6]
@@ -153,7 +153,8 @@ def test_rotated_products_know_only_the_distance(start, distance):
 
     def product_at(place):
         return (
-            rotate(q, rope_tables(place + distance, 1, DECODER, q)) * rotate(k, rope_tables(place, 1, DECODER, k))
+            rotate(q, rope_tables(torch.tensor([place + distance]), DECODER, q))
+            * rotate(k, rope_tables(torch.tensor([place]), DECODER, k))
         ).sum()
 
     assert_close(product_at(start), product_at(0), atol=1e-3, rtol=1e-3)

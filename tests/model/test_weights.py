@@ -13,11 +13,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from released_config import RELEASED
 from safetensors.torch import load_file, save_file
 
 from dsocr.errors import InputError
 from dsocr.model.config import parse_config, read_config
+from dsocr.model.released import RELEASED
 from dsocr.model.weights import load_network, map_tensors, published_shapes, save_network, weight_files
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -1,0 +1,1 @@
+"""Fast forms of a few operations, each beside its plain twin."""

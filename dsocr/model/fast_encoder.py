@@ -1,0 +1,91 @@
+"""DeepEncoder at speed on a CPU: its layers in bfloat16 on the compiled core and packed weights."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from dsocr.kernels.library import core, level
+from dsocr.kernels.packed_linear import PackedLinear
+from dsocr.kernels.sheet_attention import HEAD_DIMS, sheet_attention
+from dsocr.model.clip import ClipLayer, quick_gelu
+from dsocr.model.deep_encoder import DeepEncoder
+from dsocr.model.sam import SamLayer, stretch_table
+
+
+def speed_up_encoder(encoder: DeepEncoder) -> bool:
+    """Put fast layers in the place of the plain ones, which are then gone; False if nothing can be done.
+
+    For reading only: neither training nor saving knows the fast layers. float32 stays as it is, exact.
+    """
+    library = core()
+    if library is None or level() != "avx512" or not can_speed_up(encoder):
+        return False
+    for layers in (encoder.sam.layers, encoder.clip.layers):
+        for index, layer in enumerate(layers):
+            if isinstance(layer, SamLayer):
+                layers[index] = FastSamLayer(layer, library)
+            elif isinstance(layer, ClipLayer):
+                layers[index] = FastClipLayer(layer, library)
+    for stage in (encoder.sam, encoder.clip):
+        stage.positions_for = cache(stage.positions_for)  # type: ignore[method-assign]
+    return True
+
+
+def can_speed_up(encoder: DeepEncoder) -> bool:
+    """Whether the weights are bfloat16 on the CPU and all heads of a width that the core knows."""
+    at = encoder.newline
+    dims = {layer.attention.row_table.shape[1] for layer in encoder.sam.layers if isinstance(layer, SamLayer)}
+    dims |= {layer.out.in_features // layer.heads for layer in encoder.clip.layers if isinstance(layer, ClipLayer)}
+    return bool(dims) and dims <= set(HEAD_DIMS) and (at.device.type, at.dtype) == ("cpu", torch.bfloat16)
+
+
+class FastSamLayer(nn.Module):
+    """A `SamLayer` that never cuts its sheet: the core finds the windows itself."""
+
+    def __init__(self, layer: SamLayer, library: ctypes.CDLL) -> None:
+        super().__init__()
+        self.library = library
+        self.window, self.heads = layer.window, layer.attention.heads
+        self.attention_norm, self.mlp_norm = layer.attention_norm, layer.mlp_norm
+        self.qkv, self.out = PackedLinear(layer.attention.qkv), PackedLinear(layer.attention.out)
+        self.mlp_in, self.mlp_out = PackedLinear(layer.mlp_in), PackedLinear(layer.mlp_out)
+        self.row_table, self.column_table = layer.attention.row_table, layer.attention.column_table
+
+    def forward(self, sheet: Tensor) -> Tensor:
+        """[b, h, w, width] → the same shape."""
+        _, rows, columns, _ = sheet.shape
+        attended = sheet_attention(
+            self.library,
+            self.qkv(self.attention_norm(sheet)),
+            self.qkv.bias,  # q, k and v of the zeros that fill up a window
+            (
+                stretch_table(self.row_table, self.window or rows),
+                stretch_table(self.column_table, self.window or columns),
+            ),
+            self.heads,
+            self.window,
+        )
+        sheet = self.out(attended).add_(sheet)
+        return self.mlp_out(self.mlp_in.gelu(self.mlp_norm(sheet))).add_(sheet)
+
+
+class FastClipLayer(nn.Module):
+    """A `ClipLayer` with packed weights."""
+
+    def __init__(self, layer: ClipLayer, library: ctypes.CDLL) -> None:
+        super().__init__()
+        self.library, self.heads = library, layer.heads
+        self.attention_norm, self.mlp_norm = layer.attention_norm, layer.mlp_norm
+        self.qkv, self.out = PackedLinear(layer.qkv), PackedLinear(layer.out)
+        self.mlp_in, self.mlp_out = PackedLinear(layer.mlp_in), PackedLinear(layer.mlp_out)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[b, n, width] → the same shape."""
+        line = self.qkv(self.attention_norm(tokens))[:, None]  # a sheet of one row
+        attended = sheet_attention(self.library, line, self.qkv.bias, None, self.heads)[:, 0]
+        tokens = self.out(attended).add_(tokens)
+        return self.mlp_out(quick_gelu(self.mlp_in(self.mlp_norm(tokens)))).add_(tokens)

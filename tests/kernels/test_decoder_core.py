@@ -1,0 +1,68 @@
+"""The compiled core multiplies as its plain twins do, and no row of a product depends on its neighbours."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dsocr.kernels.decoder_core import product
+from dsocr.kernels.library import LEVELS, core, cpu_features, load
+from dsocr.kernels.quantise import pack, round_activations, unpack
+
+pytestmark = pytest.mark.skipif(core() is None, reason="the core is not compiled here")
+LEVELS_HERE = [level for level in LEVELS if level.features <= cpu_features()]
+# Rows and columns that end within a tile and within a vector, and those of the release.
+SHAPES = [(7, 40), (271, 320), (130, 1280), (6, 6848)]
+
+
+@pytest.fixture(params=LEVELS_HERE, ids=lambda level: level.name)
+def library(request, monkeypatch):
+    """Every instruction set that this machine can run, one after another."""
+    loaded = load(request.param)
+    monkeypatch.setattr("dsocr.kernels.decoder_core.core", lambda: loaded)
+    return loaded
+
+
+def drawn(rows, columns):
+    generator = torch.Generator().manual_seed(rows)
+    return torch.randn(rows, columns, generator=generator) * 0.05, torch.randn(9, columns, generator=generator)
+
+
+def close(found, wanted):
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=3e-6 * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_float_weights_multiply_as_they_do_in_torch(library, shape):
+    weight, x = drawn(*shape)
+    close(product(weight, x), x @ weight.T)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_float_weights_that_fit_into_bfloat16_stay_exact(library, shape):
+    weight, x = drawn(*shape)
+    weight = weight.bfloat16().float()
+    close(product(weight, x), x @ weight.T)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bfloat16_weights_meet_activations_rounded_alike(library, shape):
+    weight, x = drawn(*shape)
+    close(product(weight.bfloat16(), x), x.bfloat16().float() @ weight.bfloat16().float().T)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_packed_weights_multiply_as_they_do_unpacked(library, shape, bits):
+    weight, x = drawn(*shape)
+    packed = pack(weight, bits)
+    close(product(packed, x), round_activations(x) @ unpack(packed).T)
+
+
+@pytest.mark.parametrize("form", ["float32", "bfloat16", "int8", "int4"])
+def test_a_row_is_the_same_to_the_last_bit_alone_and_among_others(library, form):
+    weight, x = drawn(130, 1280)
+    weight = pack(weight, int(form[3:])) if "int" in form else weight.to(getattr(torch, form))
+    together = product(weight, x)
+    for count in (1, 2, 3, 5):
+        assert torch.equal(product(weight, x[:count]), together[:count])

@@ -1,0 +1,122 @@
+"""Attention over a sheet on the compiled core, against its plain twin in float32 on the same bfloat16 numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from dsocr.kernels.library import LEVELS, core, cpu_features, load
+from dsocr.kernels.sheet_attention import sheet_attention
+from dsocr.model.sam import cut_windows, join_windows, spread_table
+
+pytestmark = pytest.mark.skipif(core() is None, reason="the core is not compiled here")
+LEVELS_HERE = [level for level in LEVELS if level.features <= cpu_features()]
+# Sheets, rows, columns, heads, head dim, window: keys that end within a vector, rows that are longer and shorter than
+# one, several blocks of keys, windows that reach over the sheet.
+SHAPES = [
+    (1, 1, 1, 1, 16, 0),
+    (2, 5, 5, 2, 16, 0),
+    (2, 10, 10, 3, 32, 0),
+    (1, 14, 14, 2, 64, 0),
+    (2, 7, 3, 2, 64, 0),
+    (1, 3, 50, 1, 32, 0),
+    (1, 40, 40, 2, 64, 0),
+    (2, 10, 17, 2, 64, 14),
+    (1, 20, 20, 5, 32, 14),
+    (1, 16, 9, 2, 16, 4),
+]
+
+
+@pytest.fixture(params=LEVELS_HERE, ids=lambda level: level.name)
+def library(request):
+    """Every instruction set that this machine can run, one after another."""
+    return load(request.param)
+
+
+def drawn(sheets, rows, columns, heads, dim, window):
+    generator = torch.Generator().manual_seed(rows)
+    shapes = (
+        (sheets, rows, columns, 3 * heads * dim),
+        (3 * heads * dim,),
+        (2 * (window or rows) - 1, dim),
+        (2 * (window or columns) - 1, dim),
+    )
+    qkv, outside, *tables = (torch.randn(shape, generator=generator).bfloat16() for shape in shapes)
+    return qkv, outside, tuple(tables)
+
+
+def twin(qkv, outside, tables, heads, window=0):
+    """Windows cut and joined by the network's own functions, the whole bias and all logits written out."""
+    rows, columns = qkv.shape[1:3]
+    sheets = cut_windows(qkv.float() - outside.float(), window) + outside.float() if window else qkv.float()
+    count, down, across, _ = sheets.shape
+    q, k, v = sheets.reshape(count, down * across, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    if tables:
+        at = q.reshape(count, heads, down, across, -1)
+        by_row = torch.einsum("nhyxd,ykd->nhyxk", at, spread_table(tables[0].float(), down))
+        by_column = torch.einsum("nhyxd,xkd->nhyxk", at, spread_table(tables[1].float(), across))
+        logits = logits + (by_row[..., :, None] + by_column[..., None, :]).flatten(4).flatten(2, 3)
+    seen = (logits.softmax(-1) @ v).transpose(1, 2).reshape(count, down, across, -1)
+    return join_windows(seen, window, rows, columns) if window else seen
+
+
+def close(found, wanted):
+    """What bfloat16 weights and results may differ by: 2⁻⁸ of the largest number, and far less on the whole."""
+    assert_close(found.float(), wanted, atol=2**-8 * float(wanted.abs().max()), rtol=0)
+    assert (found.float() - wanted).norm() < 3e-3 * wanted.norm()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_place_gathers_what_the_plain_twin_does(library, shape):
+    qkv, outside, tables = drawn(*shape)
+    heads, window = shape[3], shape[5]
+    close(sheet_attention(library, qkv, outside, tables, heads, window), twin(qkv, outside, tables, heads, window))
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 101, 16, 64, 0), (1, 1, 600, 2, 32, 0)], ids=str)
+def test_without_tables_there_is_no_bias(library, shape):
+    qkv, outside, _ = drawn(*shape)
+    close(sheet_attention(library, qkv, outside, None, shape[3]), twin(qkv, outside, None, shape[3]))
+
+
+def test_logits_of_any_size_are_answered(library):
+    """Weights fall from one to nothing between neighbours, and the greatest logit comes in the last block."""
+    qkv, outside, tables = drawn(1, 1, 600, 1, 16, 0)
+    qkv[..., 16:32] *= torch.linspace(1, 300, 600)[:, None]
+    close(sheet_attention(library, qkv, outside, tables, 1), twin(qkv, outside, tables, 1))
+
+
+@pytest.mark.parametrize("window", [0, 14])
+def test_sheets_read_the_same_alone_and_together(library, window):
+    qkv, outside, tables = drawn(3, 17, 17, 2, 32, window)
+    together = sheet_attention(library, qkv, outside, tables, 2, window)
+    alone = [sheet_attention(library, sheet[None], outside, tables, 2, window) for sheet in qkv]
+    assert torch.equal(together, torch.cat(alone))
+
+
+def test_threads_change_nothing(library):
+    qkv, outside, tables = drawn(1, 40, 40, 1, 32, 0)
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        found.append(sheet_attention(library, qkv, outside, tables, 1))
+    torch.set_num_threads(before)
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tables": None, "qkv": torch.zeros(1, 2, 2, 96)}, "float32"),
+        ({"heads": 4}, "not 16 or 32 or 64 wide"),
+        ({"window": 3}, r"not bfloat16 \[5, 32\]"),
+        ({"outside": torch.zeros(95, dtype=torch.bfloat16)}, r"not bfloat16 \[96\]"),
+    ],
+)
+def test_what_the_core_cannot_read_is_refused(change, said):
+    qkv, outside, tables = drawn(1, 2, 2, 1, 32, 0)
+    given = {"qkv": qkv, "outside": outside, "tables": tables, "heads": 1, "window": 0, **change}
+    with pytest.raises(ValueError, match=said):
+        sheet_attention(core(), **given)

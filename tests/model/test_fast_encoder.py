@@ -1,0 +1,99 @@
+"""The fast encoder sees what the plain one sees, and pages together are seen as each alone."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from dsocr.kernels.library import level
+from dsocr.model.config import read_config
+from dsocr.model.fast_encoder import FastClipLayer, FastSamLayer, speed_up_encoder
+from dsocr.model.weights import load_network
+from dsocr.pages import get_mode
+from dsocr.pages.tiling import make_views
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "micro"
+NANO = Path(__file__).parents[2] / "dsocr" / "nano"
+CPU = torch.device("cpu")
+PAGE = Image.open(GOLDEN / "page.png").convert("RGB")
+needs_core = pytest.mark.skipif(level() != "avx512", reason="there is no compiled core with bfloat16 arithmetic here")
+
+
+def encoder(dtype, folder=GOLDEN):
+    return load_network(folder, read_config(folder), 2, device=CPU, dtype=dtype).deep_encoder
+
+
+def views(mode="tiny", turned=False):
+    return make_views(PAGE.rotate(180) if turned else PAGE, get_mode(mode))
+
+
+def error(found, exact):
+    return float((found.float() - exact).norm() / exact.norm())
+
+
+@needs_core
+@pytest.mark.parametrize("mode", ["tiny", "small", "base"])
+@pytest.mark.parametrize("folder", [GOLDEN, NANO], ids=["micro", "nano"])
+def test_fast_bfloat16_is_as_near_to_float32_as_plain_bfloat16(folder, mode):
+    page, plain = views(mode), encoder(torch.bfloat16, folder)
+    exact = deepcopy(plain).float().read(page)
+    before = error(plain.read(page), exact)
+    assert speed_up_encoder(plain)
+    assert all(isinstance(layer, FastSamLayer) for layer in plain.sam.layers)
+    assert all(isinstance(layer, FastClipLayer) for layer in plain.clip.layers)
+    assert error(plain.read(page), exact) < 1.2 * before + 1e-3 < 0.1
+
+
+@needs_core
+def test_pages_are_read_alike_alone_and_together_at_speed():
+    fast, pages = encoder(torch.bfloat16), [views("small"), views("gundam"), views("small", turned=True)]
+    assert speed_up_encoder(fast)
+    for together, page in zip(fast.read_many(pages), pages, strict=True):
+        assert error(together, fast.read(page).float()) < 0.01
+
+
+def test_pages_of_any_modes_are_read_exactly_alike_alone_and_together():
+    plain = encoder(torch.float32)
+    pages = [views("tiny"), views("gundam"), views("small"), views("tiny", turned=True)]
+    together = plain.read_many(pages)
+    assert [len(rows) for rows in together] == [len(page.layout) for page in pages]
+    assert all(torch.equal(rows, plain.read(page)) for rows, page in zip(together, pages, strict=True))
+    assert not torch.equal(together[0], together[3])
+
+
+def test_a_group_is_bounded_by_its_pixels():
+    plain, seen = encoder(torch.bfloat16), []
+    plain.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+    page = views("gundam")
+    tiles = page.tiles.repeat(3, 1, 1, 1)[:5]
+    plain.read_many([replace(page, tiles=tiles, rows=1, columns=5), views("small")])
+    assert sorted(seen) == [(1, 3, 1024, 1024), (2, 3, 640, 640), (4, 3, 640, 640)]
+
+
+def test_no_pages_are_no_rows():
+    assert encoder(torch.float32).read_many([]) == []
+
+
+@pytest.mark.parametrize("given", [torch.float32, torch.float16])
+def test_other_numbers_than_bfloat16_stay_with_the_plain_layers(given):
+    plain = encoder(given)
+    before = list(plain.sam.layers)
+    assert not speed_up_encoder(plain)
+    assert list(plain.sam.layers) == before
+
+
+def test_without_a_core_the_plain_layers_stay(monkeypatch):
+    monkeypatch.setattr("dsocr.model.fast_encoder.core", lambda: None)
+    assert not speed_up_encoder(encoder(torch.bfloat16))
+
+
+@needs_core
+def test_what_is_fast_already_is_left_alone():
+    fast = encoder(torch.bfloat16)
+    assert speed_up_encoder(fast)
+    assert not speed_up_encoder(fast)
