@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dsocr.ocr import OCR
 
 INTERRUPTED = 130
+_DTYPES_HELP = "auto, float32, bfloat16, float16; int8, int4: the decoder in few bits."
 
 app = typer.Typer(
     name="dsocr",
@@ -92,7 +93,19 @@ def read(
         int, typer.Option(metavar="NUMBER", help="How many tokens back the windowed rule looks.")
     ] = 90,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(metavar="NAME", help="auto, float32, bfloat16, float16.")] = "auto",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help=_DTYPES_HELP)] = "auto",
+    batch: Annotated[int, typer.Option(metavar="NUMBER", help="Most pages read at once.")] = 8,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="For the text being read, such as 4G or 500M.",
+            show_default="half of what is free",
+        ),
+    ] = None,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="A line of figures for each page on stderr: tokens, seconds.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only on stderr.")] = False,
 ) -> None:
     """Read documents to Markdown, text, JSON or drawings.
@@ -118,9 +131,33 @@ def read(
         options = Options(mode, prompt, pages, dpi, password, max_pixels, sampling)
         options.check()
         chosen = _choose_output(output, format)
-        ocr = _load(model, device, dtype, quiet)
+        ocr = _load(model, device, dtype, quiet, batch, memory)
         with _progress(shown=output is not None and not quiet) as progress:
-            return Run(ocr, chosen, options, _noter(quiet), progress).read(files)
+            figures = _note if stats else lambda _: None
+            return Run(ocr, chosen, options, _noter(quiet), progress, figures).read(files)
+
+    _leave(work)
+
+
+@app.command()
+def bench(
+    model: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="nano, a folder, a hub name; released: its size, random weights."),
+    ] = "released",
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help=_DTYPES_HELP)] = "auto",
+    batch: Annotated[str, typer.Option(metavar="NUMBERS", help="How many pages are written at once.")] = "1,4,16",
+    threads: Annotated[int | None, typer.Option(metavar="NUMBER", help="Of the CPU.", show_default="all")] = None,
+    seconds: Annotated[float, typer.Option(metavar="NUMBER", help="How long each rate is measured.")] = 3.0,
+) -> None:
+    """Measure how fast pages are read here, beside what this machine can do at most. Takes about a minute."""
+
+    def work() -> int:
+        from dsocr.bench import parse_batches, run
+
+        run(model, device, dtype, parse_batches(batch), threads, seconds, lambda line: print(line, flush=True))
+        return 0
 
     _leave(work)
 
@@ -157,7 +194,7 @@ def _choose_output(folder: Path | None, format: str) -> Output:
     return Folder(folder, formats) if folder else Printer(formats, _to_stdout)
 
 
-def _load(model: str | None, device: str, dtype: str, quiet: bool) -> OCR:
+def _load(model: str | None, device: str, dtype: str, quiet: bool, batch: int, memory: str | None) -> OCR:
     from dsocr.model.checkpoint import NANO, PUBLISHED, default_checkpoint
     from dsocr.ocr import load
 
@@ -165,7 +202,7 @@ def _load(model: str | None, device: str, dtype: str, quiet: bool) -> OCR:
     if model is None and not quiet:
         hint = f"; for {PUBLISHED} run: dsocr pull" if name == NANO else ""
         _note(f"reading with {name}{hint}")
-    return load(name, device, dtype)
+    return load(name, device, dtype, batch=batch, memory=memory)
 
 
 def _leave(work: Callable[[], int]) -> None:

@@ -3,48 +3,61 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from dsocr.document.blocks import FAILED, OK, TRUNCATED, Document, Transcript
-from dsocr.document.grounding import parse
-from dsocr.engine.engine import Engine
-from dsocr.engine.request import Delta, FinishReason, Generation, Request, Sampling
+from dsocr.document.blocks import Document
+from dsocr.engine.engine import DEFAULT_BATCH, Engine
+from dsocr.engine.kv_cache import parse_bytes
+from dsocr.engine.request import Delta, Generation, Request, Sampling
 from dsocr.errors import InputError
 from dsocr.model.checkpoint import default_checkpoint, find_checkpoint
 from dsocr.model.config import read_config
 from dsocr.model.network import Network
+from dsocr.model.quantised import BITS, quantise
+from dsocr.model.speed import speed_up
 from dsocr.model.tokenizer import Tokenizer
 from dsocr.model.weights import load_network, stored_bytes
 from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS, BrokenPage, Mode, Page, Source, get_mode, open_pages
 from dsocr.pages.inputs import STDIN, files_of, show
 from dsocr.pages.tiling import make_views
 from dsocr.prompts import IMAGE, labels_are_text, resolve_prompt
+from dsocr.reading import Opened, is_out_of_memory, read_ahead, tokens_on_page
+from dsocr.reading import Reading as Reading
 from dsocr.views import Views
 
 DEFAULT_MODE = "gundam"
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_ENDINGS: dict[FinishReason, tuple[str, str | None]] = {
-    "stop": (OK, None),
-    "length": (TRUNCATED, "the limit of new tokens was reached"),
-    "context": (TRUNCATED, "the model's context is full"),
-}
+_NAMES = ("auto", *DTYPES, *BITS)
 _SMALL = 256 * 2**20  # bytes; up to here a checkpoint is widened to float32 on a CPU, which is faster and exact
 
 
-def load(name_or_dir: str | Path | None = None, device: str = "auto", dtype: str = "auto") -> OCR:
+def load(
+    name_or_dir: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    batch: int | None = None,
+    memory: int | str | None = None,
+) -> OCR:
     """A reader: `nano`, a folder, or a hub name; None takes the published checkpoint if it is here, else nano.
 
-    device: auto (CUDA, else MPS, else CPU) or a torch device; dtype: auto, float32, bfloat16 or float16. On a CPU,
-    auto keeps a large checkpoint as it is stored, mapped into memory and not copied. Raises InputError.
+    device: auto (CUDA, else MPS, else CPU) or a torch device; dtype: auto, float32, bfloat16 or float16, and int8 or
+    int4 for a decoder in few bits beside an encoder as auto has it. On a CPU, auto keeps a large checkpoint as it is
+    stored, mapped into memory and not copied. batch: how many pages are
+    read at once, 8 unless it is said. memory: most bytes, or such as "4G", for the keys and values of all their
+    places, half of what is free unless it is said. Raises InputError.
     """
-    where, asked = _choose_device(device), _check_dtype(dtype)  # before anything is downloaded
+    where = choose_device(device)  # before anything is downloaded
+    _check_dtype(dtype)
+    room = parse_bytes(memory) if isinstance(memory, str) else memory
+    _check_batch(batch)
     folder = find_checkpoint(str(name_or_dir) if name_or_dir is not None else default_checkpoint())
     config = read_config(folder)
     file = folder / "tokenizer.json"
@@ -54,14 +67,17 @@ def load(name_or_dir: str | Path | None = None, device: str = "auto", dtype: str
         raise InputError(f"{file} has {IMAGE} at {tokenizer.image}, config.json at {config.image_token_id}")
     image_token_id = tokenizer.image if tokenizer else config.image_token_id
     assert image_token_id is not None
-    kept = _choose_dtype(where, folder) if asked is None else asked
+    kept = DTYPES[dtype] if dtype in DTYPES else _choose_dtype(where, folder)
     try:
         network = load_network(folder, config, image_token_id, device=where, dtype=kept)
+        if dtype in BITS:
+            quantise(network.decoder, BITS[dtype])
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         raise InputError(f"{folder} does not fit into the memory of {where}; try --dtype bfloat16, or cpu") from None
-    return OCR(network, tokenizer, folder)
+    speed_up(network)
+    return OCR(network, tokenizer, folder, batch=batch, memory=room)
 
 
 @dataclass(frozen=True)
@@ -99,11 +115,26 @@ class Options:
 class OCR:
     """A checkpoint that reads: pages in, a Document out."""
 
-    def __init__(self, network: Network, tokenizer: Tokenizer | None, source: Path | None = None) -> None:
-        """The network on its device and the tokenizer that goes with it; `source` is named where one is missing."""
+    def __init__(
+        self,
+        network: Network,
+        tokenizer: Tokenizer | None,
+        source: Path | None = None,
+        *,
+        batch: int | None = None,
+        memory: int | None = None,
+    ) -> None:
+        """The network on its device and the tokenizer that goes with it; `source` is named where one is missing.
+
+        batch: how many pages are read at once (None: 8); memory: bytes for keys and values (None: half of what is
+        free when the first page is read).
+        """
+        _check_batch(batch)
         self.network = network
+        self.batch = DEFAULT_BATCH if batch is None else batch
         self._tokenizer = tokenizer
         self._source = source
+        self._memory = memory
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -115,14 +146,11 @@ class OCR:
     @cached_property
     def engine(self) -> Engine:
         """What runs the network for requests."""
-        return Engine(self.network, self.tokenizer)
+        return Engine(self.network, self.tokenizer, memory=self._memory, batch=self.batch)
 
     def views(self, image: Source, mode: str = DEFAULT_MODE) -> Views:
         """What the network is shown of a page: of an image, or of the first page of a file."""
-        page = next(open_pages(image))
-        if isinstance(page, BrokenPage):
-            raise InputError(f"{page.source} page {page.number}: {page.reason}")
-        return make_views(page.image, get_mode(mode))
+        return make_views(_first_page(image).image, get_mode(mode))
 
     def read(
         self,
@@ -168,11 +196,18 @@ class OCR:
         options = Options(mode, prompt, pages, dpi, password, max_pixels, sampling)
         return (delta for reading in self.readings(source, options) for delta in reading)
 
-    def readings(self, source: Source, options: Options) -> Iterator[Reading]:
-        """One Reading for each page, in order; the next page is opened when the one before has been read."""
+    def readings(self, source: Source, options: Options) -> Generator[Reading, None, None]:
+        """One Reading for each page, in order; later pages are read on while the deltas of an earlier one are taken.
+
+        At most `batch` pages are read at once, and a few more are kept: memory is bounded by the batch, not by the
+        document. Closed early, it cancels every page that was not given away.
+        """
         _refuse_folder(source)
-        prompt, mode = options.full_prompt(), get_mode(options.mode)
-        return (self._begin(page, prompt, mode, options.sampling) for page in options.open(source))
+        prompt, mode, pages = options.full_prompt(), get_mode(options.mode), options.open(source)
+        # A thread that waits for standard input could never be ended.
+        here = isinstance(source, str) and source == STDIN
+        begin = partial(self._begin, asked=prompt, mode=mode, sampling=options.sampling)
+        return read_ahead(pages, mode, begin, self.batch, first_here=here)
 
     def ask(
         self,
@@ -182,83 +217,48 @@ class OCR:
         sampling: Sampling | None = None,
     ) -> Generation:
         """One answer to a prompt about no image, one, or several: each `<image>` in the prompt stands for one."""
-        asked = resolve_prompt(prompt, with_image=bool(images))
-        views = tuple(self.views(image, mode) for image in images)
-        return self.engine.generate(self._request(asked, views, sampling))
+        asked, kind = resolve_prompt(prompt, with_image=bool(images)), get_mode(mode)
+        pages = [_first_page(image) for image in images]
+        views = tuple(make_views(page.image, kind) for page in pages)
+        generation = self.engine.generate(self._request(asked, views, sampling))
+        tokens = sum(tokens_on_page(page.size, view, kind) for page, view in zip(pages, views, strict=True))
+        return replace(generation, stats=replace(generation.stats, vision_tokens=tokens))
 
-    def _begin(self, page: Page | BrokenPage, asked: str, mode: Mode, sampling: Sampling | None) -> Reading:
-        if isinstance(page, BrokenPage):
-            return Reading(page, iter(()))
+    def _begin(self, opened: Opened, asked: str, mode: Mode, sampling: Sampling | None) -> Reading:
+        page, views = opened.page, opened.views
+        if isinstance(page, BrokenPage) or views is None:
+            return Reading(page, iter(()), render_seconds=opened.seconds)
         engine = self.engine
-        request = self._request(asked, (make_views(page.image, mode),), sampling)
+        request = self._request(asked, (views,), sampling)
+        tokens = tokens_on_page(page.size, views, mode)
         try:
-            return Reading(page, engine.stream(request), labels_are_text(asked))
+            deltas = engine.stream(request)
         except InputError as error:  # other pages may be smaller: this one must not cost them
-            return Reading(BrokenPage(page.source, page.number, str(error)), iter(()))
+            return Reading(BrokenPage(page.source, page.number, str(error)), iter(()), render_seconds=opened.seconds)
+        labels = labels_are_text(asked)
+        return Reading(page, deltas, labels, vision_tokens=tokens, render_seconds=opened.seconds)
 
     def _request(self, prompt: str, views: tuple[Views, ...], sampling: Sampling | None) -> Request:
         ids = self.tokenizer.prompt_ids(prompt, [len(view.layout) for view in views])
         return Request(tuple(ids), views, sampling or Sampling())
 
 
-class Reading:
-    """One page being read: iterate for the deltas, then ask for the transcript."""
-
-    def __init__(self, page: Page | BrokenPage, deltas: Iterator[Delta], labels_are_text: bool = False) -> None:
-        """A page and the stream of what is written about it; a broken page has an empty one."""
-        self.page = page
-        self.labels_are_text = labels_are_text
-        self._deltas = deltas
-        self._text: list[str] = []
-        self._ending: tuple[str, str | None] = (FAILED, "reading was broken off")
-        self.tokens = 0
-
-    def __iter__(self) -> Iterator[Delta]:
-        """The deltas that have not been taken yet; a page that cannot be read to its end just ends."""
-        try:
-            for delta in self._deltas:
-                self._text.append(delta.text)
-                self.tokens += len(delta.ids)
-                if delta.finish_reason:
-                    self._ending = _ENDINGS[delta.finish_reason]
-                yield replace(delta, page=self.page.number)
-        except InputError as error:
-            self._ending = FAILED, str(error)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            self._ending = FAILED, "it does not fit in memory; choose a smaller mode"
-
-    def transcript(self, *, keep_image: bool = True) -> Transcript:
-        """The page as read, to its end; whoever stopped early gets the rest read first."""
-        if isinstance(self.page, BrokenPage):
-            return Transcript(self.page.number, 0, 0, "", (), FAILED, self.page.reason)
-        for _ in self:
-            pass
-        raw = "".join(self._text)
-        status, reason = self._ending
-        return Transcript(
-            self.page.number,
-            *self.page.size,
-            raw,
-            parse(raw),
-            status,
-            reason,
-            self.page.image if keep_image else None,
-            self.labels_are_text,
-        )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error is a device's or the machine's way to say that memory has run out."""
-    words = str(error).lower()
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or ("memory" in words and "alloc" in words)
-
-
 def _refuse_folder(source: Source) -> None:
     if isinstance(source, (str, os.PathLike)) and source != STDIN and os.path.isdir(source):
         files_of(source)  # says so where there are no pages in it
         raise InputError(f"{show(source)} is a folder of documents: read its files one by one (dsocr.find_inputs)")
+
+
+def _first_page(image: Source) -> Page:
+    page = next(open_pages(image))
+    if isinstance(page, BrokenPage):
+        raise InputError(f"{page.source} page {page.number}: {page.reason}")
+    return page
+
+
+def _check_batch(batch: int | None) -> None:
+    if batch is not None and batch < 1:
+        raise InputError(f"batch is {batch}; it must be 1 or more")
 
 
 def _name(source: Source) -> str:
@@ -271,7 +271,8 @@ def _name(source: Source) -> str:
     return "stdin" if source == STDIN else str(source)
 
 
-def _choose_device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """The device of that name, or the best there is for auto; InputError when it is not on this machine."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -284,11 +285,9 @@ def _choose_device(name: str) -> torch.device:
     return device
 
 
-def _check_dtype(name: str) -> torch.dtype | None:
-    """None: choose one when the device and the size of the checkpoint are known."""
-    if name != "auto" and name not in DTYPES:
-        raise InputError(f"dtype {name!r} is unknown; known: auto, {', '.join(DTYPES)}")
-    return DTYPES.get(name)
+def _check_dtype(name: str) -> None:
+    if name not in _NAMES:
+        raise InputError(f"dtype {name!r} is unknown; known: {', '.join(_NAMES)}")
 
 
 def _choose_dtype(device: torch.device, folder: Path) -> torch.dtype | None:

@@ -33,19 +33,25 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 class Dictation:
-    """Stands where the engine does and writes a given text for each page, the last one again and again."""
+    """Stands where the engine does and writes a given text for each page, the last one again and again.
+
+    An exception in place of a text comes where the text would: when the page is read.
+    """
 
     def __init__(self, texts: tuple[str | BaseException, ...], finish_reason: str) -> None:
         self._texts = chain(texts, repeat(texts[-1]))
         self._finish_reason = finish_reason
 
     def stream(self, request) -> Iterator:
+        return self._write(next(self._texts))
+
+    def _write(self, text: str | BaseException) -> Iterator:
         from dsocr.engine.request import Delta
 
-        text = next(self._texts)
         if isinstance(text, BaseException):
             raise text
-        return iter([*(Delta(letter, (7,)) for letter in text), Delta("", (), self._finish_reason)])
+        yield from (Delta(letter, (7,)) for letter in text)
+        yield Delta("", (), self._finish_reason)
 
 
 @pytest.fixture

@@ -210,7 +210,7 @@ class TestMistakes:
             ("--prompt", "<image> <image>", "write it once"),
             ("--format", "html", "known: md, json, txt, picture"),
             ("--format", "picture", "add -o DIR"),
-            ("--dtype", "int4", "known: auto, float32"),
+            ("--dtype", "int2", "known: auto, float32"),
             ("--device", "abacus", "known: auto, cpu"),
             ("--model", "nonsense", "hub name"),
             ("--pages", "last", "1-3,7,10-"),

@@ -115,7 +115,7 @@ class TestLoad:
         assert str(load(checkpoint, device="cpu").network.dtype) == "torch.float32"
 
     @pytest.mark.parametrize(
-        "wrong", [{"dtype": "int8"}, {"dtype": ""}, {"device": "abacus"}, {"device": "meta"}, {"device": "cuda:77"}]
+        "wrong", [{"dtype": "int2"}, {"dtype": ""}, {"device": "abacus"}, {"device": "meta"}, {"device": "cuda:77"}]
     )
     def test_an_unknown_device_or_dtype_is_a_mistake_before_anything_is_downloaded(self, wrong, no_hub):
         assert "known: auto, " in refusal(load, "some/model", **wrong)
@@ -235,20 +235,6 @@ class TestReading:
 
     def test_a_stream_without_an_end_is_no_page_read_well(self):
         assert Reading(Page("a.png", 1, PAGE), iter([Delta("half", (7,))])).transcript().status == "failed"
-
-    def test_a_page_is_opened_only_when_the_one_before_has_been_read(self, ocr, monkeypatch, dictate):
-        dictate("words")
-        opened = []
-
-        def spy(*arguments, **options):
-            for page in dsocr.open_pages(*arguments, **options):
-                opened.append(page.number)
-                yield page
-
-        monkeypatch.setattr("dsocr.ocr.open_pages", spy)
-        for delta in ocr.stream(tiff(3), mode="tiny"):
-            assert opened == list(range(1, delta.page + 1))
-        assert opened == [1, 2, 3]
 
     def test_pictures_of_pages_are_kept_or_let_go(self, ocr, dictate):
         dictate(FIGURE)

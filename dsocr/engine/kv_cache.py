@@ -1,60 +1,94 @@
-"""Keys and values of the places already read, in room set aside beforehand."""
+"""Keys and values of the places already read, in blocks that sequences take and give back."""
 
 from __future__ import annotations
 
+import heapq
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
 import torch
-from torch import Tensor
+
+from dsocr.errors import InputError
+
+BLOCK = 64  # places
+_UNKNOWN = 4 * 2**30  # bytes; the budget where the machine does not say what it has
 
 
-class KVCache:
-    """Room for `capacity` places; it doubles when they are used up, so that no step copies what is stored."""
+class KVPool:
+    """A fixed number of blocks of `BLOCK` places each; memory that no block has used costs nothing on a CPU.
+
+    keys and values: [layers, blocks, BLOCK, kv heads, head dim].
+    """
 
     def __init__(
         self,
         layers: int,
-        heads: int,
+        kv_heads: int,
         head_dim: int,
-        capacity: int,
+        blocks: int,
         dtype: torch.dtype,
         device: torch.device,
-        limit: int | None = None,
     ) -> None:
-        """`limit`: how many places there will ever be; it grows no further unless it must."""
-        self.length = 0
-        self._limit = limit
-        shape = (layers, 1, heads, capacity, head_dim)
-        self._keys = torch.empty(shape, dtype=dtype, device=device)
-        self._values = torch.empty_like(self._keys)
+        """Sets the memory aside; InputError when there is not so much."""
+        shape = layers, blocks, BLOCK, kv_heads, head_dim
+        try:
+            self.keys = torch.empty(shape, dtype=dtype, device=device)
+            self.values = torch.empty_like(self.keys)
+        except (MemoryError, RuntimeError) as error:  # all that can go wrong here
+            size = show_bytes(blocks * block_bytes(layers, kv_heads, head_dim, dtype))
+            raise InputError(f"{size} for the text being read are not to be had: lower --memory or --batch") from error
+        self.blocks = blocks
+        self._free = list(range(blocks))  # a heap
 
     @property
-    def capacity(self) -> int:
-        """How many places fit without growing."""
-        return self._keys.shape[3]
+    def free(self) -> int:
+        """How many blocks nobody holds."""
+        return len(self._free)
 
-    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k, v [1, heads, n, head_dim] behind the stored places; all of them back [1, heads, length + n, …].
+    def take(self, count: int) -> list[int]:
+        """The lowest free blocks: a sequence alone then lies in one piece, and memory that was never used stays so."""
+        return [heapq.heappop(self._free) for _ in range(count)]
 
-        The length stays until `advance`, since every layer appends the same places.
-        """
-        end = self.length + k.shape[2]
-        if end > self.capacity:
-            doubled = 2 * self.capacity
-            self._grow(max(end, doubled if self._limit is None else min(doubled, self._limit)))
-        keys, values = self._keys[layer, :, :, :end], self._values[layer, :, :, :end]
-        keys[:, :, self.length :] = k
-        values[:, :, self.length :] = v
-        return keys, values
-
-    def advance(self, count: int) -> None:
-        """Count the places that all layers have stored; the decoder calls this after its last layer."""
-        self.length += count
-
-    def _grow(self, capacity: int) -> None:
-        self._keys, self._values = _widened(self._keys, capacity), _widened(self._values, capacity)
+    def give_back(self, blocks: Iterable[int]) -> None:
+        """Blocks that `take` gave are free again."""
+        for block in blocks:
+            heapq.heappush(self._free, block)
 
 
-def _widened(store: Tensor, capacity: int) -> Tensor:
-    layers, batch, heads, places, head_dim = store.shape
-    wide = store.new_empty(layers, batch, heads, capacity, head_dim)
-    wide[:, :, :, :places] = store
-    return wide
+def blocks_for(places: int) -> int:
+    """How many blocks hold so many places."""
+    return -(-places // BLOCK)
+
+
+def block_bytes(layers: int, kv_heads: int, head_dim: int, dtype: torch.dtype) -> int:
+    """What one block takes, keys and values of all layers together."""
+    return 2 * layers * BLOCK * kv_heads * head_dim * dtype.itemsize
+
+
+def available_memory(device: torch.device) -> int:
+    """Bytes that a device, or the machine for its CPU, has left now; 4 GiB where it does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return _UNKNOWN
+
+
+def parse_bytes(text: str) -> int:
+    """Such as 500M, 4G or 4.5 GB, in steps of 1024; InputError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
+    if size == 0:
+        raise InputError(f"memory {text!r} is no size; write, for example, 500M or 4G")
+    return size
+
+
+def show_bytes(count: int) -> str:
+    """Such as 61 KB, 500 MB or 4.2 GB."""
+    for unit, size in (("GB", 2**30), ("MB", 2**20)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{-(-count // 1024)} KB"

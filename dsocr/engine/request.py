@@ -1,4 +1,4 @@
-"""What goes into the engine and what comes out: Request with its Sampling, Delta by Delta, a Generation."""
+"""What goes into the engine and what comes out: Request with its Sampling, Delta by Delta, a Generation, its Stats."""
 
 from __future__ import annotations
 
@@ -69,15 +69,44 @@ class Delta:
 
 
 @dataclass(frozen=True)
+class Stats:
+    """What one request took. Seconds are those of the work it had a part in, shared with others or not."""
+
+    prompt_places: int = 0
+    vision_tokens: int = 0  # as the paper counts them: no newlines, no separator
+    tokens_out: int = 0  # the end of text counts, where the model wrote it
+    decode_steps: int = 0  # tokens that a pass of their own brought: the first comes with the prompt
+    render_seconds: float = 0.0  # opening the page and making its views
+    encode_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+    @property
+    def compression(self) -> float:
+        """Text tokens for each vision token; 0 where there was no page."""
+        return self.tokens_out / self.vision_tokens if self.vision_tokens else 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """How fast the text was written, once the prompt was read."""
+        return self.decode_steps / self.decode_seconds if self.decode_seconds else 0.0
+
+
+@dataclass(frozen=True)
 class Generation:
     """All deltas of a request, joined. Seconds run from the request's start, its image encoding included."""
 
     text: str
     ids: tuple[int, ...]
     finish_reason: FinishReason
-    prompt_places: int
+    stats: Stats
     seconds_to_first: float
     seconds: float
+
+    @property
+    def prompt_places(self) -> int:
+        """How many places the prompt took."""
+        return self.stats.prompt_places
 
 
 def _need(holds: bool, name: str, value: object, wanted: str) -> None:

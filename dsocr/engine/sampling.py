@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -78,19 +79,40 @@ def ngram_memory(sampling: Sampling, prompt: Sequence[int], cells: Collection[in
     return memory
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What one sequence's next id is chosen by: its sampling, its generator (on the CPU) and the ids banned now."""
+
+    sampling: Sampling
+    generator: torch.Generator | None = None
+    banned: Collection[int] = ()
+
+
+def choose(logits: Tensor, choices: Sequence[Choice]) -> list[int]:
+    """One id for each row of logits [n, vocab]: the likeliest at temperature 0, else drawn. Banned ones become -inf."""
+    for row, choice in zip(logits, choices, strict=True):
+        if 0 < len(choice.banned) < len(row):  # were every id banned, nothing would be left to say
+            row[torch.tensor(list(choice.banned), device=row.device)] = float("-inf")
+    likeliest = logits.argmax(-1).tolist()  # all rows at once: a device is waited for only here
+    return [
+        _draw(row, choice) if choice.sampling.temperature else index
+        for row, choice, index in zip(logits, choices, likeliest, strict=True)
+    ]
+
+
 def sample(
     logits: Tensor, sampling: Sampling, generator: torch.Generator | None = None, banned: Collection[int] = ()
 ) -> int:
-    """One id from logits [vocab]: the likeliest at temperature 0, else drawn with `generator` (on the CPU)."""
-    if 0 < len(banned) < len(logits):  # were every id banned, nothing would be left to say
-        logits = logits.index_fill(0, torch.tensor(list(banned), device=logits.device), float("-inf"))
-    if sampling.temperature == 0:
-        return int(logits.argmax())
+    """One id from logits [vocab], which stay as they are."""
+    return choose(logits[None].clone(), [Choice(sampling, generator, banned)])[0]
+
+
+def _draw(logits: Tensor, choice: Choice) -> int:
     # On the CPU, so that a seed draws the same on every device.
     logits = logits.float().cpu()
     # The likeliest becomes 0 first: a tiny temperature then divides into -inf, never into inf - inf.
-    probabilities = torch.softmax((logits - logits.max()).double() / sampling.temperature, dim=-1)
-    return int(torch.multinomial(_nucleus(probabilities, sampling.top_p), 1, generator=generator))
+    probabilities = torch.softmax((logits - logits.max()).double() / choice.sampling.temperature, dim=-1)
+    return int(torch.multinomial(_nucleus(probabilities, choice.sampling.top_p), 1, generator=choice.generator))
 
 
 def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -41,7 +41,7 @@ class Output(Protocol):
 class Run:
     """One reader, one output, and what the whole comes to.
 
-    `note` gets a line for each page and error, `progress` one for each token.
+    `note` gets a line for each page and error, `progress` one for each token, `stats` one for each page's figures.
     """
 
     ocr: OCR
@@ -49,6 +49,7 @@ class Run:
     options: Options
     note: Callable[[str], None]
     progress: Callable[[str], None] = lambda _: None
+    stats: Callable[[str], None] = lambda _: None
     exit_code: int = 0
     not_ok: int = 0
 
@@ -65,11 +66,12 @@ class Run:
         transcripts: list[Transcript] = []
         name, number = str(source), 0
         try:
-            for reading in self.ocr.readings(source, self.options):
-                name, number = reading.page.source, reading.page.number
-                if not transcripts:
-                    self.output.begin_document(name)
-                transcripts.append(replace(self._read_page(reading), image=None))
+            with closing(self.ocr.readings(source, self.options)) as readings:
+                for reading in readings:
+                    name, number = reading.page.source, reading.page.number
+                    if not transcripts:
+                        self.output.begin_document(name)
+                    transcripts.append(replace(self._read_page(reading), image=None))
         except BaseException:  # Ctrl-C above all: it must not cost the pages before, nor hide that some are missing
             if transcripts:
                 number = max(number, transcripts[-1].page + 1)
@@ -95,6 +97,7 @@ class Run:
             self._say(error)
         self.not_ok += transcript.status != OK
         self.note(_report(reading, transcript, time.perf_counter() - began))
+        self.stats(_figures(reading))
         return transcript
 
     def _say(self, error: InputError) -> None:
@@ -109,3 +112,14 @@ def _report(reading: Reading, transcript: Transcript, seconds: float) -> str:
     if transcript.status == FAILED:
         return f"error: {where}{why}"
     return f"{where}{why}, {reading.tokens} tokens, {seconds:.1f} s"
+
+
+def _figures(reading: Reading) -> str:
+    """One line about what a page took; all such lines have their figures below one another."""
+    stats = reading.stats
+    return (
+        f"stats: {stats.prompt_places:5} places {stats.vision_tokens:5} vision tokens {stats.tokens_out:5} tokens out "
+        f"{stats.compression:6.2f} to 1  render {stats.render_seconds:6.2f} s  encode {stats.encode_seconds:6.2f} s  "
+        f"prefill {stats.prefill_seconds:6.2f} s  decode {stats.decode_seconds:7.2f} s "
+        f"{stats.tokens_per_second:7.1f} tokens/s  {show(reading.page.source)} page {reading.page.number}"
+    )

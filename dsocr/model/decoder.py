@@ -12,18 +12,15 @@ from dsocr.model.config import DecoderConfig
 from dsocr.model.moe import MixtureOfExperts, SwiGLU
 
 
-class Cache(Protocol):
-    """What the decoder asks of a store of keys and values."""
+class Batch(Protocol):
+    """Which places the rows of one pass are, and the store of keys and values behind them."""
 
     @property
-    def length(self) -> int:
-        """How many places are stored."""
+    def positions(self) -> Tensor:
+        """The place of each row in its own sequence, integers [n]."""
 
-    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Put k, v [1, heads, n, head dim] behind the stored places; give all of them back."""
-
-    def advance(self, count: int) -> None:
-        """Every layer has appended `count` places: they are stored from now on."""
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Store k, v [1, kv heads, n, head dim]; what the rows of q [1, heads, n, head dim] gather, of q's shape."""
 
 
 class Decoder(nn.Module):
@@ -32,19 +29,21 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed = nn.Embedding(config.vocab_size, config.width)
+        # With a table of its own: drawing random numbers for one without memory loads half of PyTorch.
+        self.embed = nn.Embedding(config.vocab_size, config.width, _weight=torch.empty(config.vocab_size, config.width))
         self.layers = nn.ModuleList(DecoderLayer(config, index) for index in range(config.layers))
         self.norm = RMSNorm(config.width, config.norm_eps)
         self.head = nn.Linear(config.width, config.vocab_size, bias=False)
 
-    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
-        """Embeddings [b, n, width] → hidden states [b, n, width], normed for the head."""
-        start = 0 if cache is None else cache.length
-        rope = rope_tables(start, x.shape[1], self.config, x)
+    def forward(self, x: Tensor, batch: Batch | None = None) -> Tensor:
+        """Embeddings [b, n, width] → hidden states [b, n, width], normed for the head.
+
+        Without a batch, each of the b is a whole sequence; with one, b is 1 and the rows are the batch's.
+        """
+        positions = torch.arange(x.shape[1]) if batch is None else batch.positions
+        rope = rope_tables(positions, self.config, x)
         for layer in self.layers:
-            x = layer(x, rope, cache)
-        if cache is not None:
-            cache.advance(x.shape[1])
+            x = layer(x, rope, batch)
         normed: Tensor = self.norm(x)
         return normed
 
@@ -65,9 +64,9 @@ class DecoderLayer(nn.Module):
         dense = index < config.dense_layers
         self.ffn = SwiGLU(config.width, config.dense_width) if dense else MixtureOfExperts(config)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], batch: Batch | None) -> Tensor:
         """[b, n, width] → the same shape."""
-        x = x + self.attention(self.attention_norm(x), rope, cache)
+        x = x + self.attention(self.attention_norm(x), rope, batch)
         result: Tensor = x + self.ffn(self.ffn_norm(x))
         return result
 
@@ -85,14 +84,12 @@ class Attention(nn.Module):
         self.v = nn.Linear(config.width, kv_inner, bias=False)
         self.out = nn.Linear(inner, config.width, bias=False)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], cache: Cache | None) -> Tensor:
-        """[b, n, width] → the same shape; with a cache, over the stored places too."""
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], batch: Batch | None) -> Tensor:
+        """[b, n, width] → the same shape; with a batch, over the stored places too."""
         q = rotate(split_heads(self.q(x), self.heads), rope)  # [b, heads, n, head dim]
         k = rotate(split_heads(self.k(x), self.kv_heads), rope)
         v = split_heads(self.v(x), self.kv_heads)
-        if cache is not None:
-            k, v = cache.append(self.index, k, v)
-        attended = causal_attention(q, k, v)
+        attended = causal_attention(q, k, v) if batch is None else batch.attend(self.index, q, k, v)
         result: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return result
 
@@ -112,11 +109,11 @@ class RMSNorm(nn.Module):
         return self.weight * exact.to(x.dtype)
 
 
-def rope_tables(start: int, count: int, config: DecoderConfig, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [count, head dim] for places start…, built in float32, in the dtype of `like`."""
+def rope_tables(positions: Tensor, config: DecoderConfig, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [n, head dim] for places [n], built in float32, on the device and in the dtype of `like`."""
     half = torch.arange(0, config.head_dim, 2, device=like.device, dtype=torch.float32)
     inverse = 1.0 / config.rope_theta ** (half / config.head_dim)
-    places = torch.arange(start, start + count, device=like.device, dtype=torch.float32)
+    places = positions.to(like.device, torch.float32)
     angles = torch.outer(places, inverse).repeat(1, 2)
     return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 

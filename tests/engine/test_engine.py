@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
-from dsocr.engine.engine import Engine, _Writer
-from dsocr.engine.kv_cache import KVCache
+from dsocr.engine.batch import Batch, Span
+from dsocr.engine.engine import Engine
+from dsocr.engine.kv_cache import KVPool, blocks_for
 from dsocr.engine.request import Request, Sampling
+from dsocr.engine.sequence import Writer
 from dsocr.errors import InputError
 from dsocr.model.config import read_config
 from dsocr.model.tokenizer import Tokenizer
@@ -152,15 +154,22 @@ def test_two_pages_stand_in_the_prompt_in_their_order(engine, network):
     assert generation.ids == (int(network(torch.tensor([ids]), vision)[0, -1].argmax()),)
 
 
-def test_reading_on_with_the_cache_is_reading_everything_again(network):
+def small_pool(network, places):
+    config = network.config.decoder
+    return KVPool(config.layers, config.kv_heads, config.head_dim, blocks_for(places), network.dtype, CPU)
+
+
+@torch.inference_mode()
+def test_reading_on_with_stored_places_is_reading_everything_again(network):
     ids = torch.tensor([PROMPT + GREEDY])
-    vision = GOLDEN["vision_tokens"]
-    whole = network(ids, vision)[0]
-    decoder = network.config.decoder
-    cache = KVCache(decoder.layers, decoder.kv_heads, decoder.head_dim, 1, torch.float32, CPU)
-    for start, end in ((0, 84), (84, 85), (85, 90), (90, 91), (91, 100)):  # one by one and several at once
-        logits = network.extend(ids[:, start:end], vision if start == 0 else None, cache)[0]
-        torch.testing.assert_close(logits, whole[end - 1])
+    rows = network.embed(ids, GOLDEN["vision_tokens"])[0]
+    whole = network(ids, GOLDEN["vision_tokens"])[0]
+    for blocks in ([0, 1], [3, 1]):  # in a row and not
+        pool = small_pool(network, 4 * 64)
+        for start, end in ((0, 84), (84, 85), (85, 90), (90, 91), (91, 100)):  # one by one and several at once
+            batch = Batch(pool, [Span(blocks, start, end)])
+            logits = network.step(rows[start:end], batch, list(range(end - start)))
+            torch.testing.assert_close(logits, whole[start:end])
 
 
 def test_a_seed_writes_the_same_again_and_another_seed_does_not(engine):
@@ -177,24 +186,10 @@ def test_a_stream_left_early_leaves_no_mode_behind(engine):
     stream.close()
 
 
-def test_the_cache_gives_back_all_that_was_stored_however_it_grew():
-    cache = KVCache(2, 3, 4, 2, torch.float32, CPU)
-    stored = torch.randn(2, 1, 3, 11, 4)
-    for start, end in ((0, 1), (1, 2), (2, 3), (3, 9), (9, 11)):
-        for layer in range(2):
-            new = stored[layer, :, :, start:end]
-            keys, values = cache.append(layer, new, -new)
-            assert torch.equal(keys, stored[layer, :, :, :end])
-            assert torch.equal(values, -keys)
-        cache.advance(end - start)
-    assert cache.length == 11
-    assert cache.capacity == 18
-
-
 @settings(deadline=None)
 @given(st.text("ab—"), st.text("ab—", min_size=1, max_size=4))
 def test_text_before_a_stop_is_written_wholly_and_nothing_after(tokenizer, text, stop):
-    writer, written = _Writer(tokenizer, (stop,)), ""
+    writer, written = Writer(tokenizer, (stop,)), ""
     for index in tokenizer.encode(text):
         written += writer.push(index)
         if writer.stopped:
@@ -204,7 +199,7 @@ def test_text_before_a_stop_is_written_wholly_and_nothing_after(tokenizer, text,
 
 @given(st.lists(st.integers(0, 270)), st.lists(st.sampled_from(["ab", "\ufffd", "<td>", "é"]), max_size=2))
 def test_what_is_written_holds_no_stop_text_whatever_the_ids(tokenizer, ids, stops):
-    writer, written = _Writer(tokenizer, stops), ""
+    writer, written = Writer(tokenizer, stops), ""
     for index in ids:
         written += writer.push(index)
         if writer.stopped:

@@ -1,0 +1,284 @@
+"""Pages on their way: opened ahead, several read at once, delivered in order, and each costs only itself."""
+
+from __future__ import annotations
+
+import gc
+import io
+import threading
+import time
+
+import pytest
+from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
+import dsocr
+from dsocr import InputError, Options, Sampling, cli, load
+from dsocr.engine.engine import Engine
+from dsocr.ocr import OCR
+from dsocr.pages import MODES, BrokenPage
+from dsocr.pages.tiling import make_views
+from dsocr.reading import OPENED_AHEAD, tokens_on_page
+
+FEW = Options("tiny", sampling=Sampling(max_tokens=6))
+
+
+@pytest.fixture(scope="module")
+def loaded(checkpoint):
+    return load(checkpoint)
+
+
+@pytest.fixture
+def ocr(loaded) -> OCR:
+    return OCR(loaded.network, loaded.tokenizer, batch=3)
+
+
+def tiff(count: int) -> bytes:
+    """Pages that are told apart by a line at another height."""
+    frames = [Image.new("RGB", (80, 60), "white") for _ in range(count)]
+    for number, frame in enumerate(frames):
+        ImageDraw.Draw(frame).line((0, 5 * number, 80, 5 * number), fill="black", width=4)
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "TIFF", save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def opened(monkeypatch) -> list[int]:
+    """The numbers of the pages that were opened so far."""
+    numbers: list[int] = []
+
+    def spy(*arguments, **options):
+        for page in dsocr.open_pages(*arguments, **options):
+            numbers.append(page.number)
+            yield page
+
+    monkeypatch.setattr("dsocr.ocr.open_pages", spy)
+    return numbers
+
+
+def openers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "dsocr-opener"]
+
+
+def soon(holds) -> bool:
+    """Whether something comes true within a while."""
+    end = time.monotonic() + 20
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)
+    return holds()
+
+
+def test_pages_read_together_are_those_read_one_after_another_and_in_order(loaded, ocr):
+    alone = OCR(loaded.network, loaded.tokenizer, batch=1)
+    together, one_by_one = (
+        [(page.page, page.raw, page.status) for page in reader.read(tiff(9), "tiny", sampling=FEW.sampling).transcripts]
+        for reader in (ocr, alone)
+    )
+    assert together == one_by_one
+    assert [number for number, _, _ in together] == list(range(1, 10))
+
+
+def test_later_pages_are_read_on_while_the_first_is_taken(ocr):
+    readings = ocr.readings(tiff(4), Options("tiny", sampling=Sampling(max_tokens=300)))
+    first = next(readings)
+    most = 0
+    for _ in first:
+        most = max(most, len(ocr.engine.scheduler.running))
+    assert most == 3
+    second = next(readings)
+    assert second.stats.tokens_out > 0
+    assert second.page.number == 2
+
+
+def test_no_more_pages_are_open_than_are_read_and_two(ocr, opened):
+    for reading in ocr.readings(tiff(12), FEW):
+        for _ in reading:
+            assert max(opened) <= reading.page.number + 4 * ocr.batch + OPENED_AHEAD + 1
+    assert opened == list(range(1, 13))
+
+
+def test_pages_wait_opened_until_there_is_room(loaded, opened):
+    ocr = OCR(loaded.network, loaded.tokenizer, batch=1)
+    readings = ocr.readings(tiff(6), FEW)
+    next(readings)
+    assert soon(lambda: len(opened) == 1 + OPENED_AHEAD)
+    time.sleep(0.1)
+    assert opened == [1, 2, 3]
+    readings.close()
+
+
+def test_finished_pages_that_nobody_asks_for_are_few(loaded):
+    ocr = OCR(loaded.network, loaded.tokenizer, batch=1)
+    readings = ocr.readings(tiff(9), Options("tiny", sampling=Sampling(max_tokens=60)))
+    first = next(readings)
+    other = OCR(loaded.network, loaded.tokenizer, batch=1).read(tiff(1), "tiny", sampling=FEW.sampling)
+    assert other.transcripts[0].page == 1
+    assert len(first.transcript().raw) > 0
+    assert sum(1 for _ in readings) == 8
+
+
+def test_readings_closed_early_cancel_what_is_on_its_way(ocr):
+    readings = ocr.readings(tiff(8), Options("tiny", sampling=Sampling(max_tokens=500)))
+    reading = next(readings)
+    next(iter(reading))
+    readings.close()
+    assert len(reading.transcript().raw) > 0  # it was given away
+    assert not ocr.engine.step()
+    assert ocr.engine.pool.free == ocr.engine.pool.blocks
+    assert soon(lambda: not openers())
+
+
+def test_a_stream_left_early_leaves_nothing_behind(ocr):
+    deltas = ocr.stream(tiff(8), "tiny", sampling=Sampling(max_tokens=500))
+    next(deltas)
+    deltas.close()
+    del deltas
+    gc.collect()
+    assert not ocr.engine.step()
+    assert ocr.engine.pool.free == ocr.engine.pool.blocks
+
+
+def test_readings_that_are_all_asked_for_first_can_be_read_in_any_order(ocr):
+    readings = list(ocr.readings(tiff(5), FEW))
+    backwards = [reading.transcript() for reading in reversed(readings)]
+    assert tuple(reversed(backwards)) == ocr.read(tiff(5), "tiny", sampling=FEW.sampling).transcripts
+
+
+def test_a_page_that_cannot_be_encoded_costs_only_itself(ocr, monkeypatch):
+    encode, third = ocr.network.encode_many, list(dsocr.open_pages(tiff(3)))[2]
+    lost = make_views(third.image, MODES["tiny"]).overview
+
+    def fail(pages):
+        if any(views.overview.equal(lost) for views in pages):
+            raise MemoryError
+        return encode(pages)
+
+    monkeypatch.setattr(ocr.network, "encode_many", fail)
+    pages = ocr.read(tiff(5), "tiny", sampling=FEW.sampling).transcripts
+    assert [(page.page, page.status == "failed") for page in pages] == [(n, n == 3) for n in range(1, 6)]
+    assert "choose a smaller mode" in pages[2].reason
+
+
+def test_a_page_whose_views_do_not_fit_in_memory_costs_only_itself(ocr, monkeypatch):
+    def fail(image, mode):
+        if image.getpixel((0, 5)) == (0, 0, 0):
+            raise MemoryError
+        return make_views(image, mode)
+
+    monkeypatch.setattr("dsocr.reading.make_views", fail)
+    pages = ocr.read(tiff(3), "tiny", sampling=FEW.sampling).transcripts
+    assert [(page.page, page.status == "failed") for page in pages] == [(1, False), (2, True), (3, False)]
+
+
+def test_a_file_that_breaks_off_ends_after_the_pages_before(ocr, monkeypatch):
+    def pages(*_, **__):
+        yield from list(dsocr.open_pages(tiff(4)))[:3]
+        raise InputError("gone")
+
+    monkeypatch.setattr("dsocr.ocr.open_pages", pages)
+    readings = ocr.readings(b"", FEW)
+    assert [next(readings).transcript().page for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(InputError, match="gone"):
+        next(readings)
+
+
+def test_pages_are_opened_by_one_thread_that_is_not_the_readers(ocr, monkeypatch):
+    threads = set()
+
+    def spy(*arguments, **options):
+        for page in dsocr.open_pages(*arguments, **options):
+            threads.add(threading.current_thread())
+            yield page
+
+    monkeypatch.setattr("dsocr.ocr.open_pages", spy)
+    ocr.read(tiff(3), "tiny", sampling=FEW.sampling)
+    assert len(threads) == 1
+    assert threading.current_thread() not in threads
+
+
+# What the published code printed for pages of these sizes.
+@pytest.mark.parametrize(
+    ("size", "mode", "tokens"),
+    [
+        ((1000, 1400), "base", 182),
+        ((1000, 1400), "large", 285),
+        ((1000, 1400), "gundam", 782),
+        ((1240, 1754), "gundam", 780),
+        ((1920, 1080), "gundam", 944),
+        ((1000, 1400), "tiny", 64),
+        ((1000, 1400), "small", 100),
+    ],
+)
+def test_the_vision_tokens_of_a_page_are_counted_as_the_published_code_counts_them(size, mode, tokens):
+    assert tokens_on_page(size, make_views(Image.new("RGB", size), MODES[mode]), MODES[mode]) == tokens
+
+
+def test_a_reading_tells_what_its_page_took(ocr):
+    (reading,) = ocr.readings(tiff(1), Options("base", sampling=Sampling(max_tokens=6, ngram_rule="none")))
+    reading.transcript()
+    stats = reading.stats
+    assert stats.prompt_places > 256
+    assert stats.vision_tokens == 256 * 60 // 80
+    assert stats.tokens_out == 6
+    assert stats.compression == 6 / 192
+    assert min(stats.render_seconds, stats.encode_seconds, stats.prefill_seconds, stats.decode_seconds) > 0
+
+
+def test_an_answer_about_a_picture_has_the_same_figures(ocr):
+    assert ocr.ask("What?", (Image.new("RGB", (80, 60)),), "base", FEW.sampling).stats.vision_tokens == 192
+
+
+def test_a_broken_page_took_nothing_but_its_opening():
+    reading = dsocr.Reading(BrokenPage("a.pdf", 1, "damaged"), iter(()), render_seconds=2.0)
+    assert reading.over
+    assert (reading.stats.tokens_out, reading.stats.render_seconds, reading.stats.tokens_per_second) == (0, 2.0, 0)
+
+
+def test_batch_and_memory_reach_the_engine(checkpoint):
+    ocr = load(checkpoint, batch=2, memory="1M")
+    assert isinstance(ocr.engine, Engine)
+    assert ocr.engine.pool.blocks == 2**20 // (2 * 3 * 64 * 4 * 12 * 4)
+    assert load(checkpoint, memory=10**5).engine.pool.blocks == 1
+
+
+@pytest.mark.parametrize("wrong", ["", "much", "4X", "-1G", "0", "0.0001K", "1e9", "nan"])
+def test_a_memory_that_is_no_size_is_one_line(wrong):
+    with pytest.raises(InputError, match=r"write, for example, 500M or 4G"):
+        load("nonsense", memory=wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4G", 2**32), ("500M", 500 * 2**20), ("1.5 gb", 3 * 2**29), ("70000", 70000)]
+)
+def test_a_memory_is_read_in_steps_of_1024(text, size):
+    assert dsocr.engine.kv_cache.parse_bytes(text) == size
+
+
+class TestCommand:
+    def says(self, checkpoint, tmp_path, *options):
+        (tmp_path / "a.tif").write_bytes(tiff(2))
+        words = ["read", "--model", checkpoint, "--mode", "tiny", "--max-tokens", "4", tmp_path / "a.tif", *options]
+        return CliRunner().invoke(cli.app, [str(word) for word in words])
+
+    def test_stats_are_one_aligned_line_a_page_on_stderr(self, checkpoint, tmp_path):
+        result = self.says(checkpoint, tmp_path, "--stats", "-q")
+        lines = result.stderr.splitlines()
+        assert [line.split()[-1] for line in lines] == ["1", "2"]
+        assert all(line.startswith("dsocr: stats: ") for line in lines)
+        assert len({line.index("tokens/s") for line in lines}) == 1
+        assert "   64 vision tokens     4 tokens out   0.06 to 1" in lines[0]
+        assert "vision tokens" not in self.says(checkpoint, tmp_path).stderr
+
+    def test_a_batch_of_one_writes_the_same(self, checkpoint, tmp_path):
+        assert self.says(checkpoint, tmp_path, "--batch", "1").stdout == self.says(checkpoint, tmp_path).stdout != ""
+
+    @pytest.mark.parametrize(("option", "way_out"), [("--batch=0", "1 or more"), ("--memory=much", "500M or 4G")])
+    def test_rubbish_is_one_line(self, checkpoint, tmp_path, option, way_out):
+        result = self.says(checkpoint, tmp_path, option)
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+        assert way_out in result.stderr
+
+    def test_a_page_that_the_memory_can_never_hold_says_what_to_raise(self, checkpoint, tmp_path):
+        result = self.says(checkpoint, tmp_path, "--memory", "80K")
+        assert result.exit_code == 10
+        assert result.stderr.count("raise --memory") == 2
