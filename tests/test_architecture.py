@@ -12,8 +12,9 @@ FLOORS = (
     {"views", "document", "prompts", "kernels"},
     {"pages", "model"},
     {"engine"},
+    {"reading"},
     {"ocr"},
-    {"server", "jobs", "evaluation", "training"},
+    {"server", "jobs", "compat", "bench", "evaluation", "training"},
     {"cli"},
     {"__main__"},
 )
