@@ -123,9 +123,9 @@ STAGES = (
     ),
     Stage(
         "read on",
-        3600,
+        1250,
         4,
-        1.2e-3,
+        1.0e-3,
         encoder=True,
         decoder=True,
         modes={"gundam": 1.0},
@@ -137,6 +137,6 @@ STAGES = (
         guide=1.0,
         forced=0.4,
         corrupted=0.05,
-        decay_from=0.5,
+        decay_from=0.15,
     ),
 )

@@ -120,7 +120,7 @@ def test_the_targets_are_the_text_and_the_places_hold_it(shop):
 
 
 def test_labels_stand_where_the_characters_do(shop):
-    batch = crop_batch(random.Random(5), shop, 4, 128, 1.5)
+    batch = crop_batch(random.Random(5), shop, 4, 128, (1.0, 1.5))
     assert batch.pixels.shape == (4, 3, 128, 128)
     assert batch.labels.shape == (4, 8, 16)
     assert 0.05 < (batch.labels > 0).float().mean() < 0.9
