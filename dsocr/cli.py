@@ -1,4 +1,4 @@
-"""The command line: `dsocr read` and `dsocr pull`; answers go to stdout or a folder, all else to stderr."""
+"""The command line: `dsocr read`, `bench` and `pull`; answers go to stdout or a folder, all else to stderr."""
 
 from __future__ import annotations
 
