@@ -1,6 +1,6 @@
 """How well a checkpoint reads short printed notes: pages drawn here from prose it was never trained on.
 
-    python benchmarks/nano_reads.py [nano|FOLDER] [--pages 45] [--text FILE] [--save FOLDER]
+    python benchmarks/nano_reads.py [nano|FOLDER] [--dtype auto] [--pages 45] [--text FILE] [--save FOLDER]
 
 Shares no code with the training room. The prose is benchmarks/prose.txt, or any plain text file.
 """
@@ -86,13 +86,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", nargs="?", default="nano")
     parser.add_argument("--pages", type=int, default=45)
+    parser.add_argument("--dtype", default="auto")
     parser.add_argument("--text", type=Path, default=Path(__file__).with_name("prose.txt"))
     parser.add_argument("--mode", default="gundam")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save", type=Path)
     asked = parser.parse_args()
     notes = draw_notes(plain_ascii(asked.text.read_text(encoding="utf-8")), asked.pages, asked.seed)
-    ocr = dsocr.load(asked.checkpoint)
+    ocr = dsocr.load(asked.checkpoint, dtype=asked.dtype)
     rates: list[float] = []
     by_font: dict[str, list[float]] = {}
     began = time.perf_counter()

@@ -79,7 +79,10 @@ def random_network(form: str) -> Network:
 
 def _numbers(shape: torch.Size, dtype: torch.dtype) -> Tensor:
     count, pool = shape.numel(), _random_pool(dtype)
-    return pool.repeat(-(-count // _POOL))[:count].reshape(shape)
+    numbers = torch.empty(count, dtype=dtype)
+    for start in range(0, count, _POOL):
+        numbers[start : start + _POOL] = pool[: count - start]
+    return numbers.reshape(shape)
 
 
 @cache
