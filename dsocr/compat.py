@@ -20,6 +20,7 @@ from dsocr.ocr import DEFAULT_MODE, OCR, Options, Reading, load
 from dsocr.pages import BrokenPage, Mode, Page, Source, get_mode, open_pages
 from dsocr.pages.tiling import make_views
 from dsocr.prompts import labels_are_text
+from dsocr.reading import tokens_on_page
 from dsocr.views import Views
 
 # Arguments that say how transformers or vLLM should go about it; what is read does not depend on them.
@@ -121,7 +122,7 @@ class InferModel:
         views = make_views(page.image, mode)
         # The published call bans n-grams of 35 ids where it is measured, and of 20 where it is shown.
         sampling = Sampling(ngram_rule="huggingface", ngram_size=35 if eval_mode else 20)
-        request = _request(self.ocr, asked, (views,), sampling)
+        request = self.ocr.request(asked, (views,), sampling)
         reading = Reading(page, self.ocr.engine.stream(request), labels_are_text(asked))
         for delta in reading:
             if not eval_mode:
@@ -130,7 +131,7 @@ class InferModel:
         if transcript.status == FAILED:
             raise InputError(f"{page.source}: {transcript.reason}")
         if test_compress:
-            _print_compression(transcript, _valid_tokens(page, mode, views), self.ocr.tokenizer)
+            _print_compression(transcript, tokens_on_page(page.size, views, mode), self.ocr.tokenizer)
         if save_results:
             _save(folder, transcript)
         return transcript.raw.strip()
@@ -253,7 +254,7 @@ class LLM:
         params = self._params(sampling_params, len(asked))
         texts = [_text_of(prompt) for prompt in asked]
         requests = [
-            _request(self.ocr, text, self._views(prompt), one.sampling(bans=self._bans))
+            self.ocr.request(text, self._views(prompt), one.sampling(bans=self._bans))
             for text, prompt, one in zip(texts, asked, params, strict=True)
         ]
         streams = [self.ocr.engine.submit(request) for request in requests]
@@ -285,10 +286,6 @@ class LLM:
         return RequestOutput(str(number), text, list(request.ids), [completion])
 
 
-def _request(ocr: OCR, prompt: str, views: tuple[Views, ...], sampling: Sampling) -> Request:
-    return Request(tuple(ocr.tokenizer.prompt_ids(prompt, [len(view.layout) for view in views])), views, sampling)
-
-
 def _only_page(source: Source) -> Page:
     pages = open_pages(source)
     page = next(pages)
@@ -310,13 +307,6 @@ def _mode(base_size: int, image_size: int, crop_mode: bool) -> Mode:
         return replace(get_mode("gundam"), name=name, overview_px=base_size, tile_px=image_size)
     # published quirk: without tiles the one view has image_size, and base_size is not looked at.
     return replace(get_mode("small" if image_size <= 640 else "base"), name=name, overview_px=image_size)
-
-
-def _valid_tokens(page: Page, mode: Mode, views: Views) -> int:
-    """Vision tokens less those that see only padding, as the published call counts them."""
-    overview = views.layout.overview_side**2
-    shown = overview if mode.squash else overview * min(page.size) // max(page.size)
-    return views.layout.vision_tokens - overview + shown
 
 
 def _print_compression(transcript: Transcript, valid: int, tokenizer: Tokenizer) -> None:

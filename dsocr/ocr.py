@@ -220,7 +220,7 @@ class OCR:
         asked, kind = resolve_prompt(prompt, with_image=bool(images)), get_mode(mode)
         pages = [_first_page(image) for image in images]
         views = tuple(make_views(page.image, kind) for page in pages)
-        generation = self.engine.generate(self._request(asked, views, sampling))
+        generation = self.engine.generate(self.request(asked, views, sampling))
         tokens = sum(tokens_on_page(page.size, view, kind) for page, view in zip(pages, views, strict=True))
         return replace(generation, stats=replace(generation.stats, vision_tokens=tokens))
 
@@ -229,7 +229,7 @@ class OCR:
         if isinstance(page, BrokenPage) or views is None:
             return Reading(page, iter(()), render_seconds=opened.seconds)
         engine = self.engine
-        request = self._request(asked, (views,), sampling)
+        request = self.request(asked, (views,), sampling)
         tokens = tokens_on_page(page.size, views, mode)
         try:
             deltas = engine.stream(request)
@@ -238,7 +238,8 @@ class OCR:
         labels = labels_are_text(asked)
         return Reading(page, deltas, labels, vision_tokens=tokens, render_seconds=opened.seconds)
 
-    def _request(self, prompt: str, views: tuple[Views, ...], sampling: Sampling | None) -> Request:
+    def request(self, prompt: str, views: tuple[Views, ...], sampling: Sampling | None = None) -> Request:
+        """What the engine is asked: a prompt with an `<image>` for each page's views."""
         ids = self.tokenizer.prompt_ids(prompt, [len(view.layout) for view in views])
         return Request(tuple(ids), views, sampling or Sampling())
 

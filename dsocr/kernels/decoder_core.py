@@ -112,6 +112,7 @@ class DecoderCore:
         library = core()
         if library is None:
             raise RuntimeError("there is no compiled core for this machine")
+        library.decoder_scratch.restype = _I64
         self._library, self._kept = library, list[Any]()
         self._scratch = torch.empty(0, dtype=torch.uint8)
         layers = (_Layer * len(weights.layers))(*(self._layer(layer) for layer in weights.layers))
@@ -145,9 +146,7 @@ class DecoderCore:
         chosen = torch.tensor(wanted, dtype=torch.int32)
         logits = torch.empty(len(wanted), self._vocab)
         threads, longest = self._threads(len(x)), tables.shape[1] * keys.shape[2]
-        needed = self._library.decoder_scratch
-        needed.restype = _I64
-        size = needed(ctypes.byref(self._decoder), _I64(len(x)), _I64(longest), _I64(threads))
+        size = self._library.decoder_scratch(ctypes.byref(self._decoder), _I64(len(x)), _I64(longest), _I64(threads))
         if size + 128 > len(self._scratch):
             self._scratch = torch.empty(size + 128, dtype=torch.uint8)
         task = _Pass(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dsocr.kernels.decoder_core import DecoderCore, DecoderWeights, FeedForwardWeights, LayerWeights, Weight, packable
 from dsocr.kernels.library import core
-from dsocr.model.decoder import Decoder, DecoderLayer
+from dsocr.model.decoder import Decoder, DecoderLayer, rope_tables
 from dsocr.model.moe import MixtureOfExperts, SwiGLU
 from dsocr.model.quantised import QuantisedLinear
 
@@ -36,7 +36,9 @@ class CompiledDecoder:
 
     def __init__(self, decoder: Decoder) -> None:
         config = decoder.config
-        cosines, sines = _rotary_tables(config.head_dim, config.rope_theta, config.max_positions)
+        places = torch.arange(config.max_positions)
+        # The plain tables hold each number twice, for both channels of a pair.
+        cosines, sines = (table[:, : config.head_dim // 2] for table in rope_tables(places, config, torch.empty(0)))
         self._core = DecoderCore(
             DecoderWeights(
                 [_layer(layer) for layer in decoder.layers],
@@ -97,10 +99,3 @@ def _weight(linear: nn.Module) -> Weight:
         return linear.packed
     assert isinstance(linear, nn.Linear)
     return linear.weight
-
-
-def _rotary_tables(head_dim: int, theta: float, places: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [places, head dim / 2], in float32 as the plain decoder builds them."""
-    half = torch.arange(0, head_dim, 2, dtype=torch.float32)
-    angles = torch.outer(torch.arange(places, dtype=torch.float32), 1.0 / theta ** (half / head_dim))
-    return angles.cos(), angles.sin()

@@ -7,7 +7,7 @@ from dsocr.model.fast_encoder import speed_up_encoder
 from dsocr.model.network import Network
 
 
-def speed_up(network: Network) -> bool:
-    """Whether any twin was found; what is computed stays the same within the rounding of the dtype."""
+def speed_up(network: Network) -> None:
+    """What is computed stays the same within the rounding of the dtype."""
     network.fast = compile_decoder(network.decoder)
-    return speed_up_encoder(network.deep_encoder) or network.fast is not None
+    speed_up_encoder(network.deep_encoder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 _LANGUAGE: Mapping[str, Any] = {
@@ -90,26 +90,27 @@ class Stage:
 
 # Reading is taught from text that can partly be guessed; the encoder has learned from less of it.
 _READING = {"random": 0.08, "words": 0.25, "prose": 0.55, "numbers": 0.04, "shuffled": 0.08}
+_READ = Stage(
+    "read",
+    2300,
+    4,
+    1.5e-3,
+    encoder=True,
+    sam=False,
+    decoder=True,
+    modes={"gundam": 1.0},
+    styles=0.05,
+    text=_READING,
+    dense=0.3,
+    guide=1.0,
+    forced=0.6,
+    corrupted=0.05,
+)
 STAGES = (
     Stage("look", 1600, 12, 1.5e-3, encoder=True, decoder=False, stretch=(1.0, 1.0), styles=0.0, decay_from=1.0),
     # Whole views among the crops: only there the position tables are as large as in reading.
     Stage("look wider", 1700, 12, 1.5e-3, encoder=True, decoder=False, crops={192: 0.65, 640: 0.3, 1024: 0.05}),
-    Stage(
-        "read",
-        2300,
-        4,
-        1.5e-3,
-        encoder=True,
-        sam=False,
-        decoder=True,
-        modes={"gundam": 1.0},
-        styles=0.05,
-        text=_READING,
-        dense=0.3,
-        guide=1.0,
-        forced=0.6,
-        corrupted=0.05,
-    ),
+    _READ,
     Stage(
         "look closer",
         1300,
@@ -121,22 +122,7 @@ STAGES = (
         stretch=(1.5, 2.3),
         styles=0.05,
     ),
-    Stage(
-        "read on",
-        1250,
-        4,
-        1.0e-3,
-        encoder=True,
-        decoder=True,
-        modes={"gundam": 1.0},
-        crops={192: 1.0},
-        stretch=(1.5, 2.3),
-        styles=0.05,
-        text=_READING,
-        dense=0.3,
-        guide=1.0,
-        forced=0.4,
-        corrupted=0.05,
-        decay_from=0.15,
+    replace(
+        _READ, name="read on", steps=1250, learning_rate=1e-3, sam=True, stretch=(1.5, 2.3), forced=0.4, decay_from=0.15
     ),
 )
