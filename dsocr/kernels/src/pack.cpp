@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "numbers.h"
+
 namespace {
 
 using i64 = std::int64_t;
@@ -14,10 +16,7 @@ constexpr float TINY = 6.103515625e-5f;  // the least number a half holds in ful
 
 inline float number(const void *row, i64 column, i64 is_bfloat16) {
     if (!is_bfloat16) return static_cast<const float *>(row)[column];
-    const std::uint32_t bits = std::uint32_t(static_cast<const std::uint16_t *>(row)[column]) << 16;
-    float value;
-    std::memcpy(&value, &bits, 4);
-    return value;
+    return widen(static_cast<const std::uint16_t *>(row)[column]);
 }
 
 // To the nearest half, ties to even; for numbers that are not negative, as scales are.
@@ -28,11 +27,6 @@ std::uint16_t to_half(float value) {
     std::memcpy(&bits, &value, 4);
     bits += 0xfff + ((bits >> 13) & 1);
     return std::uint16_t((bits >> 13) - (112 << 10));
-}
-
-float from_half(std::uint16_t half) {
-    const int exponent = half >> 10, fraction = half & 1023;
-    return exponent ? std::ldexp(float(fraction + 1024), exponent - 25) : std::ldexp(float(fraction), -24);
 }
 
 float largest(const float *x, i64 count) {
@@ -91,7 +85,7 @@ void pack_int4(
         std::int32_t rounded[CHUNK];
         for (i64 group = 0; group < 4; ++group) {
             scales[at * 4 + group] = to_half(largest(x + group * 32, 32) / 7);
-            round_to(x + group * 32, 32, from_half(scales[at * 4 + group]), 7, rounded + group * 32);
+            round_to(x + group * 32, 32, half_to_float(scales[at * 4 + group]), 7, rounded + group * 32);
         }
         for (i64 k = 0; k < CHUNK / 2; ++k)
             data[at * CHUNK / 2 + k] = std::uint8_t((rounded[k] + 8) | ((rounded[k + CHUNK / 2] + 8) << 4));

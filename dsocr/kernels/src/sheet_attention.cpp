@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "numbers.h"
+
 #ifdef __AVX512BF16__
 #include <immintrin.h>
 #endif
@@ -346,22 +348,6 @@ class Worker {
 };
 
 #else
-
-float widen(bf16 value) {
-    union {
-        std::uint32_t bits;
-        float number;
-    } word = {static_cast<std::uint32_t>(value) << 16};
-    return word.number;
-}
-
-bf16 narrow(float value) {
-    union {
-        float number;
-        std::uint32_t bits;
-    } word = {value};
-    return static_cast<bf16>((word.bits + 0x7fff + (word.bits >> 16 & 1)) >> 16);  // to the nearest, ties to even
-}
 
 // The same, one query after another in float32.
 template <int DIM>
