@@ -105,11 +105,14 @@ class RelativeAttention(nn.Module):
         """Some heads' q, k, v [heads, b, h·w, head dim] → what they gather, of the same shape."""
         rows, columns = len(by_row), len(by_column)
         # published quirk: the unscaled q meets the tables.
-        at = q.reshape(*q.shape[:2], rows, columns, -1)
-        row_bias = torch.einsum("nbyxc,ykc->nbyxk", at, by_row)
-        column_bias = torch.einsum("nbyxc,xkc->nbyxk", at, by_column)
-        bias = row_bias[..., :, None] + column_bias[..., None, :]  # [heads, b, h, w, h, w]
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.flatten(4).flatten(2, 3))
+        at = q.unflatten(2, (rows, columns))
+        row_bias = torch.einsum("nbyxc,ykc->nbyxk", at, by_row).flatten(2, 3)
+        column_bias = torch.einsum("nbyxc,xkc->nbyxk", at, by_column).flatten(2, 3)
+        # A place says its row and its column one-hot, so that one product gives q·k and both biases.
+        asking = torch.cat([q * q.shape[-1] ** -0.5, row_bias.to(q.dtype), column_bias.to(q.dtype)], dim=-1)
+        held = torch.cat([k, _whereabouts(rows, columns, k).expand(*k.shape[:2], -1, -1)], dim=-1)
+        weights = (asking @ held.transpose(-1, -2)).softmax(-1).to(v.dtype)
+        return weights @ v
 
 
 class Neck(nn.Module):
@@ -172,6 +175,12 @@ def join_windows(windows: Tensor, window: int, rows: int, columns: int) -> Tenso
     sheet = windows.reshape(-1, down, across, window, window, windows.shape[-1]).transpose(2, 3)
     sheet = sheet.reshape(-1, down * window, across * window, windows.shape[-1])
     return sheet[:, :rows, :columns]
+
+
+def _whereabouts(rows: int, columns: int, like: Tensor) -> Tensor:
+    """Row and column of each place, one-hot: [rows · columns, rows + columns]."""
+    row, column = (torch.eye(side, dtype=like.dtype, device=like.device) for side in (rows, columns))
+    return torch.cat([row.repeat_interleave(columns, 0), column.repeat(rows, 1)], dim=1)
 
 
 def _norm_channels(sheet: Tensor, norm: nn.Module) -> Tensor:

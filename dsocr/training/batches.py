@@ -100,10 +100,16 @@ def reading_batch(
     mode: Mode,
     weights: Mapping[str, float] | None = None,
     corrupted: float = 0.0,
+    full: float = 0.0,
 ) -> ReadingBatch:
-    """Notes as a reader meets them, each at most 640 pixels a side, seen in the mode's overview."""
+    """Notes as a reader meets them, each at most 640 pixels a side, seen in the mode's overview.
+
+    weights are those of TextSource.mixture; corrupted: the share of the text given to the decoder with a wrong
+    character; full: the chance that the pages of this batch are printed from top to bottom.
+    """
     side = mode.overview_px
-    notes = [_note(rng, shop, weights) for _ in range(count)]
+    crowded = rng.random() < full
+    notes = [_note(rng, shop, weights, crowded) for _ in range(count)]
     views = [make_views(Image.fromarray(note.image).convert("RGB"), mode) for note in notes]
     centres = [_seen(note, mode) for note in notes]
     labels = [cell_labels(note.text, at, side) for note, at in zip(notes, centres, strict=True)]
@@ -151,13 +157,14 @@ def reading_order(text: str, centres: npt.NDArray[np.float32], side: int) -> Ten
     return order
 
 
-def _note(rng: random.Random, shop: Workshop, weights: Mapping[str, float] | None) -> Drawn:
+def _note(rng: random.Random, shop: Workshop, weights: Mapping[str, float] | None, crowded: bool) -> Drawn:
     size = rng.randint(25, 31)
-    characters = rng.randint(100, 380)
-    width = rng.choice((640, 640, 640, 600, 560, 512, 480, rng.randint(400, 640)))
+    # A page costs the same, however much is printed on it: full ones teach more reading for it.
+    characters = rng.randint(450, 800) if crowded else rng.randint(100, 380)
+    width = 640 if crowded else rng.choice((640, 640, 640, 600, 560, 512, 480, rng.randint(400, 640)))
     # Lines of print need about 0.8 size² pixels a character, margins and leading included.
     needed = int(characters * size * size * 0.85 / width) + 3 * size
-    height = 640 if rng.random() < 0.4 else min(640, max(160, round(needed * rng.uniform(1.0, 1.5))))
+    height = 640 if crowded or rng.random() < 0.4 else min(640, max(160, round(needed * rng.uniform(1.0, 1.5))))
     return draw_note(
         rng, shop.source, shop.fonts, width=width, height=height, size=size, characters=characters, weights=weights
     )

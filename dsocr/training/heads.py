@@ -61,11 +61,21 @@ class ReadingHeads(nn.Module):
         super().__init__()
         self.locations = nn.ModuleList(nn.Linear(config.decoder.width, 2) for _ in range(layers))
         self.order = nn.Linear(config.decoder.width, 3)
+        self.cell = nn.Linear(config.decoder.width, TOKEN_ROWS * TOKEN_COLUMNS)
 
     def location_loss(self, given: Sequence[Tensor], where: Tensor, known: Tensor) -> Tensor:
         """given: [b, n, width] for each layer; where [b, n, 2] in 0…1 of the view, where known [b, n]."""
         guesses = [head(x[known]).float() for head, x in zip(self.locations, given, strict=False)]
         return torch.stack([F.smooth_l1_loss(guess, where[known], beta=0.05) for guess in guesses]).mean()
+
+    def cell_loss(self, given: Tensor, where: Tensor, known: Tensor, side: int) -> Tensor:
+        """Which cell of its token the next character stands in, told from what the layer after the gaze is given.
+
+        given [b, n, width]; where and known as above; side: tokens in a row of the view.
+        """
+        within = (where[known] * side).frac().clamp(0, 1)
+        row, column = (within[:, 1] * TOKEN_ROWS).long(), (within[:, 0] * TOKEN_COLUMNS).long()
+        return F.cross_entropy(self.cell(given[known]).float(), row * TOKEN_COLUMNS + column)
 
     def order_loss(self, tokens: Tensor, order: Tensor) -> Tensor:
         """tokens [b, n², width]; order [b, n², 3] as in ReadingBatch. Tokens that count lines are easy to find."""

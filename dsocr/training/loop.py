@@ -97,7 +97,7 @@ class Trainer:
         mode = get_mode(self._choose(stage.modes))
         smallest = min(get_mode(name).overview_px for name in stage.modes)
         count = of_same_area(stage.batch, smallest, mode.overview_px)
-        page = reading_batch(self.rng, shop, count, mode, stage.text, stage.corrupted)
+        page = reading_batch(self.rng, shop, count, mode, stage.text, stage.corrupted, stage.full)
         tokens, dense_loss, losses = self._look(page.pixels, page.labels, encoder=stage.encoder, sam=False)
         forced = max(0.0, stage.forced * (1 - 2 * self.step / stage.steps))
         loss, more = self._read(tokens, page, stage.guide, forced)
@@ -154,8 +154,9 @@ class Trainer:
             spot = self.reading.location_loss(seen.guided, page.where.to(self.device), known)
             losses |= {f"gaze {place}": look.item() for place, look in enumerate(gaze.losses)} | {"spot": spot.item()}
             order = self.reading.order_loss(tokens, page.order.to(self.device))
-            losses["order"] = order.item()
-            loss = loss + guide * (torch.stack(gaze.losses).mean() + 3 * (spot + order))
+            cell = self.reading.cell_loss(seen.after, page.where.to(self.device), known, round(tokens.shape[1] ** 0.5))
+            losses |= {"order": order.item(), "cell": cell.item()}
+            loss = loss + guide * (torch.stack(gaze.losses).mean() + 3 * (spot + order) + 0.3 * cell)
         return loss + _BALANCE * sum(seen.balance), losses
 
     def _make_optimiser(self, stage: Stage) -> torch.optim.Optimizer:
@@ -216,9 +217,11 @@ class Trainer:
 
 @dataclass
 class Seen:
-    """What the taps caught in one pass: what the guided layers' attention was given, the routers' balance losses."""
+    """What the taps caught in one pass: what the attention of the guided layers and of the one after them was given,
+    and the routers' balance losses."""
 
     guided: list[Tensor] = field(default_factory=list)
+    after: Tensor = field(default_factory=lambda: torch.empty(0))
     balance: list[Tensor] = field(default_factory=list)
 
 
@@ -237,6 +240,12 @@ def taps(network: Network, gaze: Gaze | None) -> Iterator[Seen]:
             return gaze.attend(module, given[0], given[1], force=last)
 
         handles.append(layer.attention.register_forward_hook(look))
+    if layers:
+
+        def note(module: nn.Module, given: tuple[Any, ...]) -> None:
+            seen.after = given[0]
+
+        handles.append(network.decoder.layers[-1].attention.register_forward_pre_hook(note))
     for part in network.modules():
         if isinstance(part, MixtureOfExperts):
             handles.append(part.register_forward_pre_hook(lambda moe, given: seen.balance.append(balance(moe, *given))))
