@@ -65,8 +65,8 @@ class Stage:
     stretch: how far print in crops is enlarged, least and most. styles: the share of batches with bold and slanted
     print too. text: the mixture to print. dense, guide: weights of the training-only losses (cells; where to read
     next). forced: the share of pages whose gaze is forced, falling to zero half-way. corrupted: the share of text
-    given to the decoder with a wrong character. full: the chance of a batch of pages printed from top to bottom. decay_from: the share of the steps after which the learning rate
-    falls to a twentieth.
+    given to the decoder with a wrong character. full: the chance of a batch of pages printed from top to bottom.
+    decay_from: the share of the steps after which the learning rate falls to a twentieth.
     """
 
     name: str
