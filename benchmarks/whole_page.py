@@ -63,7 +63,7 @@ def read(network: Network, tokenizer: Tokenizer, mode: str, pages: int, tokens: 
     ids = (0, *[network.image_token_id] * len(views.layout), *words)
     engine = Engine(network, tokenizer, batch=batch, memory=3 * 2**30)
     began = time.perf_counter()
-    streams = [engine.submit(Request(ids, (views,), Sampling(max_tokens=tokens))) for _ in range(pages)]
+    streams = [engine.stream(Request(ids, (views,), Sampling(max_tokens=tokens))) for _ in range(pages)]
     written = sum(len(delta.ids) for stream in streams for delta in stream)
     seconds = time.perf_counter() - began
     engine.close()

@@ -257,7 +257,7 @@ class LLM:
             self.ocr.request(text, self._views(prompt), one.sampling(bans=self._bans))
             for text, prompt, one in zip(texts, asked, params, strict=True)
         ]
-        streams = [self.ocr.engine.submit(request) for request in requests]
+        streams = [self.ocr.engine.stream(request) for request in requests]
         return [self._output(*parts) for parts in zip(texts, requests, params, streams, strict=True)]
 
     def _params(self, given: SamplingParams | Sequence[SamplingParams] | None, count: int) -> list[SamplingParams]:

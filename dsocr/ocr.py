@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -27,7 +29,7 @@ from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS, BrokenPage, Mode, Page,
 from dsocr.pages.inputs import STDIN, files_of, show
 from dsocr.pages.tiling import make_views
 from dsocr.prompts import IMAGE, labels_are_text, resolve_prompt
-from dsocr.reading import Opened, is_out_of_memory, read_ahead, tokens_on_page
+from dsocr.reading import Opened, Shelf, SourceEnd, is_out_of_memory, read_ahead, tokens_on_page
 from dsocr.reading import Reading as Reading
 from dsocr.views import Views
 
@@ -203,11 +205,20 @@ class OCR:
         document. Closed early, it cancels every page that was not given away.
         """
         _refuse_folder(source)
-        prompt, mode, pages = options.full_prompt(), get_mode(options.mode), options.open(source)
-        # A thread that waits for standard input could never be ended.
-        here = isinstance(source, str) and source == STDIN
+        return _of_one(self.readings_of([source], options))
+
+    def readings_of(
+        self, sources: Iterable[Source], options: Options, shelf: Shelf | None = None
+    ) -> Generator[Reading | SourceEnd, None, None]:
+        """The readings of one source after another, each followed by its SourceEnd; `batch` pages at once across all.
+
+        What is wrong with a source stands in its end and costs no other one. Pages that the shelf has are not read
+        again. Standard input is read at the call, all else as it is needed.
+        """
+        prompt, mode = options.full_prompt(), get_mode(options.mode)
+        pages = chain.from_iterable([_walk(source, options.open(source)) for source in sources])
         begin = partial(self._begin, asked=prompt, mode=mode, sampling=options.sampling)
-        return read_ahead(pages, mode, begin, self.batch, first_here=here)
+        return read_ahead(pages, mode, begin, self.batch, shelf)
 
     def ask(
         self,
@@ -227,9 +238,10 @@ class OCR:
     def _begin(self, opened: Opened, asked: str, mode: Mode, sampling: Sampling | None) -> Reading:
         page, views = opened.page, opened.views
         if isinstance(page, BrokenPage) or views is None:
-            return Reading(page, iter(()), render_seconds=opened.seconds)
+            labels = labels_are_text(asked)
+            return Reading(page, iter(()), labels, render_seconds=opened.seconds, known=opened.known)
         engine = self.engine
-        request = self.request(asked, (views,), sampling)
+        request = self.request(asked, (views,), sampling, page.text)
         tokens = tokens_on_page(page.size, views, mode)
         try:
             deltas = engine.stream(request)
@@ -238,10 +250,44 @@ class OCR:
         labels = labels_are_text(asked)
         return Reading(page, deltas, labels, vision_tokens=tokens, render_seconds=opened.seconds)
 
-    def request(self, prompt: str, views: tuple[Views, ...], sampling: Sampling | None = None) -> Request:
-        """What the engine is asked: a prompt with an `<image>` for each page's views."""
+    def request(
+        self, prompt: str, views: tuple[Views, ...], sampling: Sampling | None = None, layer: str | None = None
+    ) -> Request:
+        """What the engine is asked: a prompt with an `<image>` for each page's views.
+
+        layer: the text layer of the page; where it says what the network says, the network is faster.
+        """
         ids = self.tokenizer.prompt_ids(prompt, [len(view.layout) for view in views])
-        return Request(tuple(ids), views, sampling or Sampling())
+        # As its lines stand, and as a paragraph is written: in one line.
+        forms = dict.fromkeys(form for form in (layer, " ".join(layer.split())) if form) if layer else ()
+        hints = tuple(tuple(self.tokenizer.encode(form, allow_special=False)) for form in forms)
+        return Request(tuple(ids), views, sampling or Sampling(), hints)
+
+
+def _walk(source: Source, pages: Iterator[Page | BrokenPage]) -> Iterator[Page | BrokenPage | SourceEnd]:
+    """The pages of a source and its end."""
+    steps = _with_end(source, pages)
+    # A thread that waits for standard input could never be ended.
+    return chain([next(steps)], steps) if isinstance(source, str) and source == STDIN else steps
+
+
+def _with_end(source: Source, pages: Iterator[Page | BrokenPage]) -> Iterator[Page | BrokenPage | SourceEnd]:
+    try:
+        yield from pages
+    except InputError as error:
+        yield SourceEnd(source, error)
+    else:
+        yield SourceEnd(source)
+
+
+def _of_one(steps: Generator[Reading | SourceEnd, None, None]) -> Generator[Reading, None, None]:
+    """The readings of the only source; raises what is wrong with it."""
+    with closing(steps):
+        for step in steps:
+            if isinstance(step, Reading):
+                yield step
+            elif step.error is not None:
+                raise step.error
 
 
 def _refuse_folder(source: Source) -> None:

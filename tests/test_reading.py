@@ -79,7 +79,7 @@ def test_pages_read_together_are_those_read_one_after_another_and_in_order(loade
 
 
 def test_later_pages_are_read_on_while_the_first_is_taken(ocr):
-    readings = ocr.readings(tiff(4), Options("tiny", sampling=Sampling(max_tokens=300)))
+    readings = ocr.readings(tiff(4), Options("tiny", sampling=Sampling(max_tokens=1500)))
     first = next(readings)
     most = 0
     for _ in first:

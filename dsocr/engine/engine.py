@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -16,7 +17,7 @@ from dsocr.engine.batch import Batch, Span
 from dsocr.engine.encoder import Encoder
 from dsocr.engine.kv_cache import BLOCK, KVPool, available_memory, block_bytes, blocks_for, show_bytes
 from dsocr.engine.request import Delta, Generation, Request, Stats
-from dsocr.engine.sampling import choose
+from dsocr.engine.sampling import sample
 from dsocr.engine.scheduler import Scheduler
 from dsocr.engine.sequence import Sequence
 from dsocr.errors import InputError
@@ -25,7 +26,6 @@ from dsocr.model.tokenizer import Tokenizer
 
 DEFAULT_BATCH = 8
 _ALONE = 4  # times as many prompt rows are read in a step that no running text waits for
-_NO_NUMBER = -1  # instead of an id
 _NAP = 1.0  # seconds after which whoever waits for another thread looks for himself
 
 
@@ -73,8 +73,9 @@ class Engine:
         self._encoder = Encoder(network, self._news.set)
         weakref.finalize(self, self._encoder.close)  # at the latest when Python ends
 
-    def submit(self, request: Request) -> Stream:
-        """Let a request join; its stream can be read at once, or later.
+    def stream(self, request: Request) -> Stream:
+        """Let a request join: one delta for each token as it comes, then one with the finish reason and what was held
+        back. The stream can be read at once, or later.
 
         Raises InputError at once, before any work, when the prompt cannot be read.
         """
@@ -87,17 +88,10 @@ class Engine:
             self._news.set()
         return Stream(self, sequence)
 
-    def stream(self, request: Request) -> Stream:
-        """One delta for each token as it comes, then one with the finish reason and the text that was held back.
-
-        Raises InputError at once, before any work, when the prompt cannot be read.
-        """
-        return self.submit(request)
-
     def generate(self, request: Request) -> Generation:
         """The stream, joined."""
         started = time.perf_counter()
-        stream, deltas, first = self.submit(request), list[Delta](), started
+        stream, deltas, first = self.stream(request), list[Delta](), started
         for delta in stream:
             first = first if deltas else time.perf_counter()
             deltas.append(delta)
@@ -186,72 +180,77 @@ class Engine:
             elif look is not None and not look.asked:
                 self._encoder.ask(look, first=sequence.started)
 
-    def _choose_rows(self) -> list[tuple[Sequence, int]]:
+    def _choose_rows(self) -> list[Turn]:
         """Whose next places this step brings, and how many: one of each text, and prompts as far as the chunk goes."""
         running = self.scheduler.running
         decoding = any(sequence.unread == 1 for sequence in running)
         left = self._chunk if decoding else _ALONE * self._chunk
-        chosen: list[tuple[Sequence, int]] = []
+        chosen: list[Turn] = []
         for sequence in running:  # while this goes on, some may be put back: always from the end
             if not sequence.ready or not self.scheduler.make_room(sequence):
                 continue
             count = 1 if sequence.unread == 1 else min(sequence.unread, left)
             if count:
-                chosen.append((sequence, count))
+                # Guesses never take a block: what they would need another for is not tried.
+                room = len(sequence.blocks) * BLOCK - len(sequence.ids)
+                chosen.append(Turn(sequence, count, sequence.guesses(room)))
                 left -= count if count > 1 else 0
         return chosen
 
-    def _run(self, rows: list[tuple[Sequence, int]]) -> None:
-        """One pass: the rows are read, and each sequence that is read whole gets its next id."""
+    def _run(self, turns: list[Turn]) -> None:
+        """One pass: the rows are read, and each sequence that is read whole gets its next id, or several."""
         began = time.perf_counter()
         try:
-            chosen = self._compute(rows)
+            logits, likeliest = self._compute(turns)
         except (MemoryError, RuntimeError) as error:
             # It costs the one that came last; what the others have is untouched, and the next step tries without it.
-            self._fail(rows[-1][0], error)
+            self._fail(turns[-1].sequence, error)
             return
         seconds = time.perf_counter() - began
-        for (sequence, count), index in zip(rows, chosen, strict=True):
-            # Written before it is counted as read: whatever interrupts us here, reading on is right.
-            if index == _NO_NUMBER:
-                wrong = f"the network's numbers do not fit into {self.network.dtype}; use dtype float32"
-                self._fail(sequence, InputError(wrong))
-                continue
-            if index is not None:
-                sequence.write(index)
-            sequence.have_read(count, seconds)
-            if sequence.over:
-                self._dismiss(sequence)
+        first = 0
+        for turn in turns:
+            last = first + turn.wanted
+            self._write(turn, logits[first:last], likeliest[first:last], seconds)
+            first = last
+
+    def _write(self, turn: Turn, logits: Tensor, likeliest: list[int], seconds: float) -> None:
+        """What one sequence says: its next id, and another for each guess that was right so far."""
+        sequence, written = turn.sequence, 0
+        if turn.wanted and not sequence.started and bool(logits[0].isnan().any()):
+            wrong = f"the network's numbers do not fit into {self.network.dtype}; use dtype float32"
+            return self._fail(sequence, InputError(wrong))
+        # Written before it is counted as read: whatever interrupts us here, reading on is right.
+        for guess, row, index in zip((*turn.guesses, None), logits, likeliest, strict=False):
+            choice = sequence.choice()
+            if choice.sampling.temperature or index in choice.banned:
+                index = sample(row, choice)
+            sequence.write(index)
+            written += 1
+            if index != guess or sequence.over:
+                break
+        sequence.have_guessed(len(turn.guesses), written - 1)
+        sequence.have_read(turn.count + max(0, written - 1), seconds, written)
+        if sequence.over:
+            self._dismiss(sequence)
 
     # Inference mode is entered for each run of the network and never held across a yield,
     # where it would reach into the code of whoever reads the stream.
     @torch.inference_mode()
-    def _compute(self, rows: list[tuple[Sequence, int]]) -> list[int | None]:
-        """What each sequence says next: None for those that are not read whole by this."""
-        network, whole, wanted = self.network, list[Sequence](), list[int]()
+    def _compute(self, turns: list[Turn]) -> tuple[Tensor, list[int]]:
+        """Logits [n, vocab] for the places that a turn wants, turn after turn, and the likeliest id of each."""
+        network, wanted, spans = self.network, list[int](), list[Span]()
         ids, vision = list[int](), list[Tensor]()
-        for sequence, count in rows:
-            ids += sequence.ids[sequence.read : sequence.read + count]
+        for turn in turns:
+            sequence, count = turn.sequence, turn.count
+            ids += (*sequence.ids[sequence.read : sequence.read + count], *turn.guesses)
             vision += sequence.vision(count)
-            if count == sequence.unread:
-                whole.append(sequence)
-                wanted.append(len(ids) - 1)
+            wanted += range(len(ids) - turn.wanted, len(ids))
+            spans.append(Span(sequence.blocks, sequence.read, sequence.read + count + len(turn.guesses)))
         x = network.embed(torch.tensor([ids], device=network.device), torch.cat(vision) if vision else None)[0]
-        spans = [Span(sequence.blocks, sequence.read, sequence.read + count) for sequence, count in rows]
         logits = network.step(x, Batch(self.pool, spans), wanted)
         # An answer holds no image: the id marks places that wait for vision rows.
         logits[:, network.image_token_id] = float("-inf")
-        said = dict(zip(whole, self._say(logits, whole), strict=True))
-        return [said.get(sequence) for sequence, _ in rows]
-
-    def _say(self, logits: Tensor, whole: list[Sequence]) -> list[int]:
-        """The next id of each, from its row of logits [n, vocab]; a new text must have numbers to begin with."""
-        broken = [False] * len(whole)
-        if not all(sequence.started for sequence in whole):
-            broken = logits.isnan().any(-1).tolist()
-            logits = logits.nan_to_num()
-        chosen = choose(logits, [sequence.choice() for sequence in whole])
-        return [_NO_NUMBER if bad else index for bad, index in zip(broken, chosen, strict=True)]
+        return logits, logits.argmax(-1).tolist()  # all rows at once: a device is waited for only here
 
     def _fail(self, sequence: Sequence, error: Exception) -> None:
         sequence.fail(error)
@@ -261,6 +260,20 @@ class Engine:
         if sequence.look is not None:
             sequence.look.cancelled = True
         self.scheduler.leave(sequence)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one sequence has read in a pass: `count` more of its places, and guesses of what comes after them."""
+
+    sequence: Sequence
+    count: int
+    guesses: tuple[int, ...]
+
+    @property
+    def wanted(self) -> int:
+        """How many of its rows, the last ones, are to say what comes next: none where it is not read whole."""
+        return 1 + len(self.guesses) if self.count == self.sequence.unread else 0
 
 
 class Stream:

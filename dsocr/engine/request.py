@@ -48,11 +48,15 @@ class Sampling:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """One thing to read: prompt ids, bos first, with an image id at each place of the views, in their order."""
+    """One thing to read: prompt ids, bos first, with an image id at each place of the views, in their order.
+
+    hints: texts that may come, such as a PDF's own text layer; they make reading faster and never change it.
+    """
 
     ids: tuple[int, ...]
     views: tuple[Views, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
+    hints: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class Stats:
     prompt_places: int = 0
     vision_tokens: int = 0  # as the paper counts them: no newlines, no separator
     tokens_out: int = 0  # the end of text counts, where the model wrote it
-    decode_steps: int = 0  # tokens that a pass of their own brought: the first comes with the prompt
+    decode_tokens: int = 0  # those that came once the prompt was read: the first comes with it
+    decode_steps: int = 0  # passes that brought them; fewer than tokens where guesses were right
     render_seconds: float = 0.0  # opening the page and making its views
     encode_seconds: float = 0.0
     prefill_seconds: float = 0.0
@@ -89,7 +94,7 @@ class Stats:
     @property
     def tokens_per_second(self) -> float:
         """How fast the text was written, once the prompt was read."""
-        return self.decode_steps / self.decode_seconds if self.decode_seconds else 0.0
+        return self.decode_tokens / self.decode_seconds if self.decode_seconds else 0.0
 
 
 @dataclass(frozen=True)

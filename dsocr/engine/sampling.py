@@ -88,23 +88,12 @@ class Choice:
     banned: Collection[int] = ()
 
 
-def choose(logits: Tensor, choices: Sequence[Choice]) -> list[int]:
-    """One id for each row of logits [n, vocab]: the likeliest at temperature 0, else drawn. Banned ones become -inf."""
-    for row, choice in zip(logits, choices, strict=True):
-        if 0 < len(choice.banned) < len(row):  # were every id banned, nothing would be left to say
-            row[torch.tensor(list(choice.banned), device=row.device)] = float("-inf")
-    likeliest = logits.argmax(-1).tolist()  # all rows at once: a device is waited for only here
-    return [
-        _draw(row, choice) if choice.sampling.temperature else index
-        for row, choice, index in zip(logits, choices, likeliest, strict=True)
-    ]
-
-
-def sample(
-    logits: Tensor, sampling: Sampling, generator: torch.Generator | None = None, banned: Collection[int] = ()
-) -> int:
-    """One id from logits [vocab], which stay as they are."""
-    return choose(logits[None].clone(), [Choice(sampling, generator, banned)])[0]
+def sample(logits: Tensor, choice: Choice) -> int:
+    """One id from logits [vocab], which stay as they are: the likeliest at temperature 0, else drawn; none banned."""
+    if 0 < len(choice.banned) < len(logits):  # were every id banned, nothing would be left to say
+        logits = logits.clone()
+        logits[torch.tensor(list(choice.banned), device=logits.device)] = float("-inf")
+    return _draw(logits, choice) if choice.sampling.temperature else int(logits.argmax())
 
 
 def _draw(logits: Tensor, choice: Choice) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dsocr.engine.encoder import Look
+from dsocr.engine.lookup import Lookup
 from dsocr.engine.request import Delta, FinishReason, Request, Stats
 from dsocr.engine.sampling import Choice, ngram_memory
 from dsocr.model.tokenizer import IncrementalDecoder, Tokenizer
@@ -31,7 +32,7 @@ class Sequence:
         self.deltas: collections.deque[Delta] = collections.deque()
         self.error: Exception | None = None
         self.cancelled = self.over = False
-        self._tokens_out = self._decode_steps = 0
+        self._tokens_out = self._decode_steps = self._decode_tokens = 0
         self._encode_seconds = self._prefill_seconds = self._decode_seconds = 0.0
         sampling, left = request.sampling, room - len(request.ids)
         most = left if sampling.max_tokens is None else min(sampling.max_tokens, left)
@@ -40,6 +41,7 @@ class Sequence:
         self._eos, self._image = tokenizer.eos, image
         self._memory = ngram_memory(sampling, request.ids, tokenizer.td)
         self._generator = _generator(sampling.seed)
+        self._lookup = Lookup(request.hints) if request.hints and not sampling.temperature else None
         self._writer = Writer(tokenizer, sampling.stop)
         if most == 0:
             self._finish(self._limit)
@@ -51,6 +53,7 @@ class Sequence:
             prompt_places=self._prompt,
             vision_tokens=self._vision_tokens,
             tokens_out=self._tokens_out,
+            decode_tokens=self._decode_tokens,
             decode_steps=self._decode_steps,
             encode_seconds=self._encode_seconds,
             prefill_seconds=self._prefill_seconds,
@@ -80,12 +83,24 @@ class Sequence:
         last = first + self.ids[self.read : self.read + count].count(self._image)
         return [self.look.rows[first:last]]
 
-    def have_read(self, count: int, seconds: float) -> None:
-        """A pass of so many seconds has stored `count` more places."""
-        if self.read < self._prompt or count > 1:
+    def guesses(self, places: int) -> tuple[int, ...]:
+        """Ids that may come next, to be tried beside its last one in as many places."""
+        if self._lookup is None or self.unread != 1 or self.read < self._prompt:
+            return ()
+        return self._lookup.guess(min(places, self._end - len(self.ids) - 1))
+
+    def have_guessed(self, guessed: int, right: int) -> None:
+        """So many ids were tried, and so many of them came."""
+        if self._lookup is not None and guessed:
+            self._lookup.tell(guessed, right)
+
+    def have_read(self, count: int, seconds: float, written: int) -> None:
+        """A pass of so many seconds has stored `count` more places, the last ones for what it has brought itself."""
+        if self.read < self._prompt or not written or count > written:
             self._prefill_seconds += seconds
         else:
             self._decode_steps += 1
+            self._decode_tokens += written
             self._decode_seconds += seconds
         self.read += count
         if self.look is not None and self.read >= self._prompt:
@@ -116,6 +131,8 @@ class Sequence:
             return self._finish(self._limit)
         if self._memory:
             self._memory.push(index)
+        if self._lookup:
+            self._lookup.push(index)
         return None
 
     def fail(self, error: Exception) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsocr.engine.request import Sampling
-from dsocr.engine.sampling import NgramMemory, huggingface_ngram_ban, ngram_memory, sample, windowed_ngram_ban
+from dsocr.engine.sampling import Choice, NgramMemory, huggingface_ngram_ban, ngram_memory, sample, windowed_ngram_ban
 from dsocr.errors import InputError
 
 CASES = json.loads((Path(__file__).parents[1] / "golden" / "ngram.json").read_text())
@@ -62,18 +62,18 @@ LOGITS = torch.tensor([0.0, 3.0, 2.0, 1.0])
 
 
 def test_greedy_takes_the_likeliest_that_is_not_banned():
-    assert sample(LOGITS, Sampling()) == 1
-    assert sample(LOGITS, Sampling(), banned={1}) == 2
+    assert sample(LOGITS, Choice(Sampling())) == 1
+    assert sample(LOGITS, Choice(Sampling(), banned={1})) == 2
     assert LOGITS.tolist() == [0.0, 3.0, 2.0, 1.0]
 
 
 def test_a_ban_on_everything_is_no_ban():
-    assert sample(LOGITS, Sampling(), banned={0, 1, 2, 3}) == 1
+    assert sample(LOGITS, Choice(Sampling(), banned={0, 1, 2, 3})) == 1
 
 
 def test_a_seed_draws_the_same_again():
     sampling = Sampling(temperature=1.0)
-    draws = [[sample(LOGITS, sampling, generator) for _ in range(20)] for generator in (_seeded(7), _seeded(7))]
+    draws = [[sample(LOGITS, Choice(sampling, generator)) for _ in range(20)] for generator in (_seeded(7), _seeded(7))]
     assert draws[0] == draws[1]
     assert len(set(draws[0])) > 1
 
@@ -81,20 +81,20 @@ def test_a_seed_draws_the_same_again():
 @given(st.integers(0, 2**32), st.floats(0.01, 1.0))
 def test_top_p_draws_only_from_the_nucleus(seed, top_p):
     probabilities = torch.softmax(LOGITS, 0)
-    drawn = sample(LOGITS, Sampling(temperature=1.0, top_p=top_p), _seeded(seed))
+    drawn = sample(LOGITS, Choice(Sampling(temperature=1.0, top_p=top_p), _seeded(seed)))
     likelier = probabilities[probabilities > probabilities[drawn]].sum()
     assert likelier < top_p + 1e-6
 
 
 def test_a_banned_id_is_never_drawn():
     generator = _seeded(0)
-    drawn = {sample(LOGITS, Sampling(temperature=5.0, top_p=0.9), generator, {1, 2}) for _ in range(50)}
+    drawn = {sample(LOGITS, Choice(Sampling(temperature=5.0, top_p=0.9), generator, {1, 2})) for _ in range(50)}
     assert drawn <= {0, 3}
 
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-9, 1e300])
 def test_extreme_temperatures_still_draw(temperature):
-    assert sample(LOGITS * 1e4, Sampling(temperature=temperature, top_p=0.5), _seeded(0)) in range(4)
+    assert sample(LOGITS * 1e4, Choice(Sampling(temperature=temperature, top_p=0.5), _seeded(0))) in range(4)
 
 
 @pytest.mark.parametrize(

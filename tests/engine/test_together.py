@@ -43,10 +43,12 @@ def views_of(mode):
     return (make_views(PAGE, get_mode(mode)),) if mode != "text" else ()
 
 
-def request(mode="text", sampling=FREE, words="Free OCR."):
+def request(mode="text", sampling=FREE, words="Free OCR.", hints=()):
     views = views_of(mode)
     ids = TOKENIZER.prompt_ids("<image>\n" * len(views) + words, [len(view.layout) for view in views])
-    return Request(tuple(ids[:1] + [300 if index == TOKENIZER.image else index for index in ids[1:]]), views, sampling)
+    return Request(
+        tuple(ids[:1] + [300 if index == TOKENIZER.image else index for index in ids[1:]]), views, sampling, hints
+    )
 
 
 def engine(blocks=64, **options):
@@ -57,6 +59,13 @@ def engine(blocks=64, **options):
 def alone(mode, sampling, words, blocks):
     generation = engine(blocks, batch=1).generate(request(mode, sampling, words))
     return generation.ids, generation.text, generation.finish_reason
+
+
+def hints_of(kind, asked, blocks):
+    """What is to be looked up: the very answer, the answer with a slip in every seventh place, or something else."""
+    ids = alone(*asked, blocks)[0] if kind in ("right", "nearly") else (1, 2, 3) * 9
+    slips = tuple(7 if kind == "nearly" and place % 7 == 6 else index for place, index in enumerate(ids))
+    return () if kind == "none" else (slips,)
 
 
 def taken(stream):
@@ -98,14 +107,16 @@ class Together(RuleBasedStateMachine):
         sampling=SAMPLINGS,
         full=st.booleans(),
         copies=st.integers(1, 2),
+        hint=st.sampled_from(["none", "right", "nearly", "wrong"]),
     )
-    def submit(self, mode, sampling, full, copies):
+    def submit(self, mode, sampling, full, copies, hint="none"):
         if sampling.max_tokens is None and mode != "gundam":  # which alone nearly fills the pool
             sampling = replace(sampling, max_tokens=30)
         # A prompt that nearly fills its last block, so that a few tokens more need another.
         words = "x" * ((58 - len(request(mode, words="").ids)) % BLOCK) if full else "Free OCR."
         asked = mode, sampling, words
-        self.streams += [[asked, self.engine.submit(request(*asked)), []] for _ in range(copies)]
+        hints = hints_of(hint, asked, self.blocks)
+        self.streams += [[asked, self.engine.stream(request(*asked, hints)), []] for _ in range(copies)]
 
     @rule(count=st.integers(1, 8))
     def step(self, count):
@@ -152,17 +163,34 @@ TestTogether = Together.TestCase
 
 def test_requests_that_come_one_after_another_share_their_steps():
     running = engine()
-    streams = [running.submit(request()) for _ in range(3)]
+    streams = [running.stream(request()) for _ in range(3)]
     first = next(streams[0])
     assert len(running.scheduler.running) == 3
     assert [next(stream) for stream in streams[1:]] == [first] * 2
 
 
+def test_a_right_hint_saves_passes_and_changes_nothing():
+    long = replace(FREE, max_tokens=60)
+    ids, text, reason = alone("tiny", long, "Free OCR.", 64)
+    generation = engine().generate(request("tiny", long, hints=(ids,)))
+    assert (generation.ids, generation.text, generation.finish_reason) == (ids, text, reason)
+    assert generation.stats.decode_tokens == 59
+    assert generation.stats.decode_steps < 20
+
+
+def test_a_wrong_hint_is_soon_given_up():
+    long = replace(FREE, max_tokens=60)
+    ids, text, reason = alone("tiny", long, "Free OCR.", 64)
+    wrong = tuple(index for place, index in enumerate(ids) for index in ((index,) if place % 3 else (index, 7)))
+    generation = engine().generate(request("tiny", long, hints=(wrong,)))
+    assert (generation.ids, generation.text, generation.finish_reason) == (ids, text, reason)
+
+
 def test_a_long_prompt_is_read_in_chunks_and_nobody_waits_for_it():
     running = engine(prefill_chunk=32)
-    writing, reading = running.submit(request(sampling=replace(FREE, max_tokens=40))), None
+    writing, reading = running.stream(request(sampling=replace(FREE, max_tokens=40))), None
     next(writing)
-    reading = running.submit(request("gundam"))
+    reading = running.stream(request("gundam"))
     running.step()
     sequence = running.scheduler.running[1]
     while not sequence.ready:
@@ -178,7 +206,7 @@ def test_a_long_prompt_is_read_in_chunks_and_nobody_waits_for_it():
 def test_a_text_that_lost_its_blocks_goes_on_as_if_it_had_not():
     long = replace(FREE, max_tokens=150)
     running = engine(6, context_limit=4 * BLOCK)
-    streams = [running.submit(request("tiny", long)) for _ in range(2)]
+    streams = [running.stream(request("tiny", long)) for _ in range(2)]
     put_back = 0
     while not all(stream.over for stream in streams):
         running.step()
@@ -189,7 +217,7 @@ def test_a_text_that_lost_its_blocks_goes_on_as_if_it_had_not():
 
 def test_who_waits_longest_is_first_even_where_a_shorter_one_would_fit():
     running = engine(6)
-    streams = [running.submit(request(mode)) for mode in ("tiny", "small", "text")]
+    streams = [running.stream(request(mode)) for mode in ("tiny", "small", "text")]
     ended = []
     while running.step():
         ended += [number for number, stream in enumerate(streams) if stream.over and number not in ended]
@@ -207,9 +235,9 @@ def test_a_text_alone_that_fills_the_memory_ends_with_the_context():
 
 def test_a_prompt_that_can_never_fit_is_refused_with_both_sizes():
     with pytest.raises(InputError, match=r"84 places, 144 KB, .*room for 64, 72 KB: raise --memory"):
-        engine(1).submit(request("tiny"))
+        engine(1).stream(request("tiny"))
     with pytest.raises(InputError, match="raise --memory"):
-        engine(0).submit(request())
+        engine(0).stream(request())
 
 
 def test_a_batch_of_none_is_refused():
@@ -224,7 +252,7 @@ def test_no_more_is_set_aside_than_the_batch_can_fill():
 @pytest.mark.parametrize("forget", [False, True])
 def test_a_stream_that_is_left_frees_its_blocks_within_a_step(forget):
     running = engine()
-    stream = running.submit(request())
+    stream = running.stream(request())
     next(stream)
     assert held(running)
     if forget:
@@ -247,7 +275,7 @@ def test_a_page_that_cannot_be_encoded_costs_one_request(monkeypatch):
 
     monkeypatch.setattr(NETWORK, "encode_many", fail)
     running = engine()
-    good, bad, other = (running.submit(request(mode)) for mode in ("small", "tiny", "small"))
+    good, bad, other = (running.stream(request(mode)) for mode in ("small", "tiny", "small"))
     assert taken(good) == taken(other) == alone("small", FREE, "Free OCR.", 64)
     with pytest.raises(RuntimeError, match="cannot look"):
         next(bad)
@@ -264,7 +292,7 @@ def test_a_pass_that_fails_costs_the_request_that_came_last(monkeypatch):
         return step(x, batch, wanted)
 
     running = engine()
-    first, last = running.submit(request()), running.submit(request())
+    first, last = running.stream(request()), running.stream(request())
     with monkeypatch.context() as patched:
         patched.setattr(NETWORK, "step", fail)
         assert taken(first) == alone("text", FREE, "Free OCR.", 64)
@@ -274,7 +302,7 @@ def test_a_pass_that_fails_costs_the_request_that_came_last(monkeypatch):
 
 def test_numbers_that_do_not_fit_cost_the_request_that_has_them(monkeypatch):
     running = engine()
-    good, bad = running.submit(request()), running.submit(request(words="no numbers"))
+    good, bad = running.stream(request()), running.stream(request(words="no numbers"))
     step = NETWORK.step
 
     def spoil(x, batch, wanted):
@@ -295,7 +323,7 @@ def test_streams_read_in_threads_of_their_own_are_the_same():
     modes = ["text", "tiny", "small", "tiny"]
 
     def read(number):
-        found[number] = taken(running.submit(request(modes[number])))
+        found[number] = taken(running.stream(request(modes[number])))
 
     threads = [threading.Thread(target=read, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -307,13 +335,13 @@ def test_streams_read_in_threads_of_their_own_are_the_same():
 
 def test_a_closed_engine_ends_its_streams_and_takes_no_more():
     running = engine()
-    stream = running.submit(request("gundam"))
+    stream = running.stream(request("gundam"))
     running.step()
     running.close()
     assert list(stream) == []
     assert running.pool.free == running.pool.blocks
     with pytest.raises(RuntimeError, match="closed"):
-        running.submit(request())
+        running.stream(request())
 
 
 def test_stats_count_places_tokens_and_seconds():
