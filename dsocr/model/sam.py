@@ -105,11 +105,15 @@ class RelativeAttention(nn.Module):
         """Some heads' q, k, v [heads, b, h·w, head dim] → what they gather, of the same shape."""
         rows, columns = len(by_row), len(by_column)
         # published quirk: the unscaled q meets the tables.
-        at = q.unflatten(2, (rows, columns))
-        row_bias = torch.einsum("nbyxc,ykc->nbyxk", at, by_row).flatten(2, 3)
-        column_bias = torch.einsum("nbyxc,xkc->nbyxk", at, by_column).flatten(2, 3)
+        at = q.reshape(*q.shape[:2], rows, columns, -1)
+        row_bias = torch.einsum("nbyxc,ykc->nbyxk", at, by_row)
+        column_bias = torch.einsum("nbyxc,xkc->nbyxk", at, by_column)
+        # The fused attention takes a bias at speed only in float32, and where no gradient is wanted.
+        if q.dtype == torch.float32 and not torch.is_grad_enabled():
+            bias = row_bias[..., :, None] + column_bias[..., None, :]  # [heads, b, h, w, h, w]
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.flatten(4).flatten(2, 3))
         # A place says its row and its column one-hot, so that one product gives q·k and both biases.
-        asking = torch.cat([q * q.shape[-1] ** -0.5, row_bias.to(q.dtype), column_bias.to(q.dtype)], dim=-1)
+        asking = torch.cat([q * q.shape[-1] ** -0.5, row_bias.flatten(2, 3), column_bias.flatten(2, 3)], dim=-1)
         held = torch.cat([k, _whereabouts(rows, columns, k).expand(*k.shape[:2], -1, -1)], dim=-1)
         weights = (asking @ held.transpose(-1, -2)).softmax(-1).to(v.dtype)
         return weights @ v

@@ -67,13 +67,15 @@ def relative_attention_twin(attention, sheet):
     return attention.out(seen.flatten(2))
 
 
+@pytest.mark.parametrize("learning", [False, True])
 @pytest.mark.parametrize(("rows", "columns"), [(3, 3), (2, 4)])
-def test_relative_attention_is_its_quadruple_loop(rows, columns):
+def test_relative_attention_is_its_quadruple_loop(rows, columns, learning):
     attention = randomise(RelativeAttention(6, heads=2, side=rows))
     attention.column_table = torch.nn.Parameter(drawn(2 * columns - 1, 3), requires_grad=False)
     sheet = drawn(2, rows, columns, 6, seed=9)
     twin = torch.stack([relative_attention_twin(attention, image) for image in sheet])
-    assert_close(attention(sheet), twin, atol=1e-5, rtol=1e-5)
+    with torch.set_grad_enabled(learning):
+        assert_close(attention(sheet), twin, atol=1e-5, rtol=1e-5)
 
 
 @given(SMALL, SMALL)
