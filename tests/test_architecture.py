@@ -12,9 +12,10 @@ FLOORS = (
     {"views", "document", "prompts", "kernels"},
     {"pages", "model"},
     {"engine"},
+    {"rescue"},
     {"reading"},
     {"ocr"},
-    {"server", "jobs", "compat", "bench", "evaluation", "training"},
+    {"server", "jobs", "compat", "bench", "evaluation", "training", "ocrmypdf"},
     {"cli"},
     {"__main__"},
 )

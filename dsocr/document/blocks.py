@@ -55,6 +55,8 @@ class Transcript:
 
     `image` is the page the boxes lie on, width by height, or None where it was not kept. `labels_are_text`: the
     prompt asked for words with their boxes, so a block's label is what stands there, not what kind of block it is.
+    `attempts`: how many times it was read to get this far. `dpi`: how many of its pixels make an inch, None where
+    its file does not tell.
     """
 
     page: int
@@ -66,6 +68,8 @@ class Transcript:
     reason: str | None = None
     image: Image | None = field(default=None, repr=False, compare=False)
     labels_are_text: bool = False
+    attempts: int = 1
+    dpi: float | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 
+import pytest
 from hypothesis import given
 from written_pages import model_texts, read_golden, transcript_of
 
@@ -24,13 +26,32 @@ def test_a_document_names_its_schema_its_source_and_its_pages():
 
 def test_boxes_are_given_in_the_grid_and_in_pixels():
     table, image = read_back(transcript_of(read_golden("out_of_range", "in.txt")))["pages"][0]["blocks"]
-    assert table["boxes"] == [{"grid": [900, 900, 1200, 1300], "pixels": [540, 756, 600, 840]}]
+    assert table["boxes"] == [{"grid": [900, 900, 1200, 1300], "pixels": [540, 756, 600, 840], "points": None}]
     assert image["label"] == "image"
 
 
 def test_figures_are_listed_with_their_names():
     (page,) = read_back(transcript_of(read_golden("refs", "in.txt"), 5))["pages"]
-    assert page["figures"] == [{"name": "5_0.jpg", "pixels": [120, 353, 420, 672]}]
+    assert page["figures"] == [{"name": "5_0.jpg", "pixels": [120, 353, 420, 672], "points": None}]
+
+
+def test_boxes_are_given_in_points_where_the_dpi_is_known():
+    (page,) = read_back(transcript_of(read_golden("refs", "in.txt"), dpi=144.0))["pages"]
+    assert page["dpi"] == 144
+    assert page["figures"][0]["points"] == [60, 176.5, 210, 336]
+    assert page["blocks"][0]["boxes"][0]["points"] == [pixel / 2 for pixel in page["blocks"][0]["boxes"][0]["pixels"]]
+
+
+@pytest.mark.parametrize("dpi", [0, -1, math.nan, math.inf, 1e-320])
+def test_a_dpi_that_no_page_has_is_not_known(dpi):
+    (page,) = read_back(transcript_of(read_golden("refs", "in.txt"), dpi=dpi))["pages"]
+    assert page["dpi"] is page["figures"][0]["points"] is None
+
+
+def test_nothing_that_was_there_has_gone():
+    (page,) = read_back(transcript_of(read_golden("refs", "in.txt")))["pages"]
+    assert {"number", "width", "height", "status", "reason", "raw", "blocks", "figures"} <= page.keys()
+    assert {"label", "text", "boxes"} <= page["blocks"][0].keys()
 
 
 @given(model_texts)

@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written_pages import GOLDEN, cut_text, model_texts, read_golden, transcript_of
 
-from dsocr.document import STATUSES, Document, StreamingMarkdown, Transcript, find_figures, to_markdown, to_text
+from dsocr.document import (
+    FURNITURE,
+    STATUSES,
+    Document,
+    MarkdownStyle,
+    StreamingMarkdown,
+    Transcript,
+    find_figures,
+    to_markdown,
+    to_text,
+)
+from dsocr.errors import InputError
 
 IMAGE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>"
 TEXT = "<|ref|>text<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>"
@@ -177,3 +188,84 @@ def test_endless_repetition_streams_quickly(piece):
 )
 def test_what_the_model_wrote_between_tags_is_shown_as_it_is(text):
     assert markdown(TEXT + text) == text
+
+
+TABLE = "<table><tr><td colspan=2>a</td></tr><tr><td>\\( b \\)</td><td>c</td></tr></table>"
+STYLES = st.builds(
+    MarkdownStyle,
+    st.sampled_from(["html", "gfm"]),
+    st.sampled_from(["latex", "dollar"]),
+    st.booleans(),
+    st.sampled_from([frozenset(), FURNITURE, frozenset({"text", "image"})]),
+)
+
+
+def styled(raw: str, **style) -> str:
+    return to_markdown(transcript_of(raw), style=MarkdownStyle(**style))
+
+
+@given(model_texts, st.lists(st.integers(0, 300)), st.sampled_from(STATUSES), STYLES, st.booleans())
+def test_streamed_markdown_is_the_whole_markdown_in_every_style(text, cuts, status, style, words):
+    stream = StreamingMarkdown(7, 600, 840, labels_are_text=words, style=style)
+    shown = "".join(map(stream.feed, cut_text(text, cuts))) + stream.close(status, "because")
+    assert shown == to_markdown(
+        transcript_of(text, 7, status=status, reason="because", labels_are_text=words), style=style
+    )
+
+
+@given(model_texts)
+def test_the_usual_style_is_what_the_model_wrote(text):
+    assert styled(text, tables="html", maths="latex", page_marks=True, drop=frozenset()) == markdown(text)
+
+
+def test_tables_stand_apart_from_the_words_around_them():
+    lines = "| a |  |\n| --- | --- |\n| $b$ | c |"
+    assert styled(f"see {TABLE} below", tables="gfm", maths="dollar") == f"see\n\n{lines}\n\nbelow"
+    assert styled(f"{TABLE}\n\n\n\n{TABLE}", tables="gfm", maths="dollar") == f"{lines}\n\n{lines}"
+    assert styled(TEXT + TABLE.removesuffix("</td></tr></table>"), tables="gfm", maths="dollar") == lines
+
+
+def test_a_table_that_gfm_cannot_hold_stays_as_it_is():
+    assert styled(f"<table><td>{TABLE}</table>", tables="gfm") == f"<table><td>{TABLE}</table>"
+
+
+def test_maths_in_dollars_and_plain_signs_go_together():
+    assert styled(r"\( a \coloneqq b \) costs $5", maths="dollar") == r"$a := b$ costs \$5"
+    assert styled(r"<table><td>\(a \eqqcolon b\)</table>", tables="gfm", maths="dollar").startswith("| $a =: b$ |")
+
+
+def test_a_formula_that_a_tag_cuts_is_text():
+    assert styled(rf"a \( b{TEXT}\) c", maths="dollar") == r"a \( b\) c"
+
+
+def test_furniture_can_be_left_out():
+    raw = "<|ref|>header<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>\nRunning head\n" + TEXT + "\nwords\n"
+    assert styled(raw, drop=FURNITURE) == "words"
+    assert to_text(transcript_of(raw), style=MarkdownStyle(drop=FURNITURE)) == "words"
+    assert markdown(raw) == "Running head\n\nwords"
+
+
+def test_words_are_never_dropped_as_labels():
+    page = transcript_of("<|ref|>header<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>\n", labels_are_text=True)
+    assert to_markdown(page, style=MarkdownStyle(drop=FURNITURE)) == "header"
+
+
+def test_pages_can_follow_without_marks():
+    document = Document("a.pdf", (transcript_of("one"), transcript_of("two", 2)))
+    assert to_markdown(document, style=MarkdownStyle(page_marks=False)) == "one\n\ntwo"
+
+
+@pytest.mark.parametrize(("field", "known"), [("tables", "html, gfm"), ("maths", "latex, dollar")])
+def test_a_style_that_does_not_exist_is_a_mistake(field, known):
+    with pytest.raises(InputError, match=f"{field} 'nice' is unknown; known: {known}"):
+        MarkdownStyle(**{field: "nice"})
+
+
+@pytest.mark.parametrize("piece", ["<table>", "<td>a", "\\(", "\\[x", "$5", "<", TABLE, "|"])
+def test_endless_repetition_streams_quickly_in_another_style(piece):
+    style, start = MarkdownStyle("gfm", "dollar"), time.perf_counter()
+    stream = StreamingMarkdown(1, 600, 840, style=style)
+    for _ in range(20_000):
+        stream.feed(piece)
+    stream.close()
+    assert time.perf_counter() - start < 15

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 from PIL import Image
 
-from dsocr.document import Transcript, parse
+from dsocr.document import STATUSES, Block, Box, Transcript, parse
 from dsocr.document.grounding import END_OF_TEXT
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -55,5 +55,41 @@ FRAGMENTS = [
         "-->",
     ),
     *("\ud800", "\x00", "\ufeff", "漢字", "<script>", "<table><td rowspan=1000000000>"),
+    *(
+        "<table>",
+        "<tr>",
+        "<td>",
+        "<th colspan='2'>",
+        "|",
+        "<br>",
+        "</td>",
+        "</table>",
+        "\\(",
+        "\\)",
+        "\\[",
+        "\\]",
+        "$",
+        "5",
+    ),
 ]
 model_texts = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=5)), max_size=25).map("".join)
+
+_numbers = st.one_of(st.integers(-50, 1200), st.floats())
+_blocks = st.builds(
+    Block,
+    label=st.one_of(st.sampled_from(["text", "title", "image"]), st.text(max_size=5)),
+    boxes=st.lists(st.builds(Box, _numbers, _numbers, _numbers, _numbers), max_size=3).map(tuple),
+    text=st.one_of(st.text(max_size=40), st.text("ab \n字", max_size=60), model_texts),
+)
+# What a model may write, and what nobody has ever written.
+any_transcript = st.builds(
+    Transcript,
+    page=st.integers(1, 3),
+    width=st.integers(0, 2000),
+    height=st.integers(0, 2000),
+    raw=st.just(""),
+    blocks=st.lists(_blocks, max_size=5).map(tuple),
+    status=st.sampled_from(STATUSES),
+    reason=st.one_of(st.none(), st.text(max_size=10)),
+    labels_are_text=st.booleans(),
+)
