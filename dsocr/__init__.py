@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from dsocr.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from dsocr.document import Block, Box, Document, Transcript, crop_figures, to_json, to_markdown, to_picture, to_text
+    from dsocr.document import (
+        Block,
+        Box,
+        Document,
+        MarkdownStyle,
+        Transcript,
+        crop_figures,
+        join_pages,
+        to_alto,
+        to_hocr,
+        to_html,
+        to_json,
+        to_layout_pdf,
+        to_markdown,
+        to_official,
+        to_pdf,
+        to_picture,
+        to_text,
+    )
     from dsocr.engine.request import Delta, Generation, Sampling
     from dsocr.errors import EncryptedError, FileAccessError, InputError
     from dsocr.ocr import OCR, Options, Reading, load
@@ -15,14 +34,13 @@ if TYPE_CHECKING:
     from dsocr.prompts import PROMPTS
     from dsocr.views import Views
 
-__version__ = version("dsocr")
-
 # Where each public name lives; imported when it is asked for, so that `dsocr --help` does not wait for torch.
 _ROOMS = {
     "dsocr.ocr": ("load", "OCR", "Options", "Reading"),
     "dsocr.document": (
-        *("Document", "Transcript", "Block", "Box"),
-        *("to_markdown", "to_json", "to_picture", "to_text", "crop_figures"),
+        *("Document", "Transcript", "Block", "Box", "MarkdownStyle", "crop_figures", "join_pages"),
+        *("to_alto", "to_hocr", "to_html", "to_json", "to_layout_pdf", "to_markdown", "to_official", "to_pdf"),
+        *("to_picture", "to_text"),
     ),
     "dsocr.engine.request": ("Sampling", "Delta", "Generation"),
     "dsocr.errors": ("InputError", "FileAccessError", "EncryptedError"),
@@ -45,6 +63,7 @@ __all__ = [
     "FileAccessError",
     "Generation",
     "InputError",
+    "MarkdownStyle",
     "Options",
     "Page",
     "Reading",
@@ -53,10 +72,17 @@ __all__ = [
     "Views",
     "crop_figures",
     "find_inputs",
+    "join_pages",
     "load",
     "open_pages",
+    "to_alto",
+    "to_hocr",
+    "to_html",
     "to_json",
+    "to_layout_pdf",
     "to_markdown",
+    "to_official",
+    "to_pdf",
     "to_picture",
     "to_text",
 ]

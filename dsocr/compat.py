@@ -131,7 +131,7 @@ class InferModel:
         if transcript.status == FAILED:
             raise InputError(f"{page.source}: {transcript.reason}")
         if test_compress:
-            _print_compression(transcript, tokens_on_page(page.size, views, mode), self.ocr.tokenizer)
+            _print_compression(transcript, tokens_on_page(page.size, views.layout, mode), self.ocr.tokenizer)
         if save_results:
             _save(folder, transcript)
         return transcript.raw.strip()

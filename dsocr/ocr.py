@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from PIL import Image
@@ -31,9 +32,12 @@ from dsocr.pages.tiling import make_views
 from dsocr.prompts import IMAGE, labels_are_text, resolve_prompt
 from dsocr.reading import Opened, Shelf, SourceEnd, is_out_of_memory, read_ahead, tokens_on_page
 from dsocr.reading import Reading as Reading
+from dsocr.rescue import Attempt, Rescued, Said, climb, follow
 from dsocr.views import Views
 
 DEFAULT_MODE = "gundam"
+# What becomes of a page that repeats itself: it is read again, or kept as far as it is good, or as it is.
+Loops = Literal["rescue", "stop", "keep"]
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NAMES = ("auto", *DTYPES, *BITS)
@@ -93,11 +97,15 @@ class Options:
     password: str | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
     sampling: Sampling | None = None
+    loops: Loops = "rescue"
+    skip_blank: bool = True
 
     def check(self) -> None:
         """InputError for options that no page could be read with; asked before a model is loaded in vain."""
         get_mode(self.mode)
         self.full_prompt()
+        if self.loops not in get_args(Loops):
+            raise InputError(f"loops {self.loops!r} is unknown; known: {', '.join(get_args(Loops))}")
         self.open(b"")  # looks at what is asked for, opens nothing yet
 
     def full_prompt(self) -> str:
@@ -217,8 +225,9 @@ class OCR:
         """
         prompt, mode = options.full_prompt(), get_mode(options.mode)
         pages = chain.from_iterable([_walk(source, options.open(source)) for source in sources])
-        begin = partial(self._begin, asked=prompt, mode=mode, sampling=options.sampling)
-        return read_ahead(pages, mode, begin, self.batch, shelf)
+        sampling = replace(options.sampling or Sampling(), stop_loops=options.loops != "keep")
+        begin = partial(self._begin, asked=prompt, mode=mode, sampling=sampling, rescues=options.loops == "rescue")
+        return read_ahead(pages, mode, begin, self.batch, shelf, skip_blank=options.skip_blank)
 
     def ask(
         self,
@@ -232,23 +241,43 @@ class OCR:
         pages = [_first_page(image) for image in images]
         views = tuple(make_views(page.image, kind) for page in pages)
         generation = self.engine.generate(self.request(asked, views, sampling))
-        tokens = sum(tokens_on_page(page.size, view, kind) for page, view in zip(pages, views, strict=True))
+        tokens = sum(tokens_on_page(page.size, view.layout, kind) for page, view in zip(pages, views, strict=True))
         return replace(generation, stats=replace(generation.stats, vision_tokens=tokens))
 
-    def _begin(self, opened: Opened, asked: str, mode: Mode, sampling: Sampling | None) -> Reading:
-        page, views = opened.page, opened.views
+    def _begin(self, opened: Opened, asked: str, mode: Mode, sampling: Sampling, rescues: bool) -> Reading:
+        page, views, labels = opened.page, opened.views, labels_are_text(asked)
         if isinstance(page, BrokenPage) or views is None:
-            labels = labels_are_text(asked)
             return Reading(page, iter(()), labels, render_seconds=opened.seconds, known=opened.known)
-        engine = self.engine
         request = self.request(asked, (views,), sampling, page.text)
-        tokens = tokens_on_page(page.size, views, mode)
+        tokens = tokens_on_page(page.size, views.layout, mode)
         try:
-            deltas = engine.stream(request)
+            deltas = self.engine.stream(request)
         except InputError as error:  # other pages may be smaller: this one must not cost them
             return Reading(BrokenPage(page.source, page.number, str(error)), iter(()), render_seconds=opened.seconds)
-        labels = labels_are_text(asked)
-        return Reading(page, deltas, labels, vision_tokens=tokens, render_seconds=opened.seconds)
+        rescue = partial(self._rescue, page, asked, mode, sampling) if rescues else None
+        return Reading(page, deltas, labels, vision_tokens=tokens, render_seconds=opened.seconds, rescue=rescue)
+
+    def _rescue(
+        self, page: Page, asked: str, mode: Mode, sampling: Sampling, good: str, between: Callable[[], None]
+    ) -> Rescued:
+        """What a page comes to of which `good` is what it wrote before it repeated itself."""
+        return follow(climb(page, good, mode, sampling), partial(self._try_again, asked, between))
+
+    def _try_again(self, asked: str, between: Callable[[], None], attempt: Attempt) -> Said:
+        views = make_views(attempt.image, attempt.mode)
+        request = self.request(asked, (views,), attempt.sampling)
+        begun = tuple(self.tokenizer.encode(attempt.begun, allow_special=True))
+        try:
+            stream = self.engine.stream(replace(request, ids=request.ids + begun))
+        except InputError:  # its prompt is too long
+            return Said("", whole=False)
+        deltas = list[Delta]()
+        for delta in stream:
+            deltas.append(delta)
+            between()
+        text = "".join(delta.text for delta in deltas)
+        whole = bool(deltas) and deltas[-1].finish_reason == "stop"
+        return Said(text[: stream.loop.start] if stream.loop else text, whole)
 
     def request(
         self, prompt: str, views: tuple[Views, ...], sampling: Sampling | None = None, layer: str | None = None

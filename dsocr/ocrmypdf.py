@@ -19,13 +19,13 @@ from ocrmypdf import hookimpl, pluginspec
 from ocrmypdf.exceptions import BadArgsError
 from ocrmypdf.pluginspec import OcrEngine, OrientationConfidence
 
-from dsocr import __version__
 from dsocr.document import OK, Document, Transcript, to_text
 from dsocr.document.plain_text import plain_lines
 from dsocr.document.to_hocr import to_hocr
 from dsocr.document.to_pdf import to_pdf
 from dsocr.document.words import Frame, TextBlock, TextLine, lay_out
 from dsocr.errors import InputError
+from dsocr.version import __version__
 
 if TYPE_CHECKING:
     from dsocr.ocr import OCR, Options

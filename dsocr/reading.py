@@ -9,17 +9,20 @@ import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 
-from dsocr.document.blocks import FAILED, OK, TRUNCATED, Transcript
+from dsocr.document.blocks import BLANK, FAILED, LOOPED, OK, TRUNCATED, Transcript
 from dsocr.document.grounding import parse
 from dsocr.engine.engine import Stream
 from dsocr.engine.request import Delta, FinishReason, Stats
 from dsocr.errors import InputError
-from dsocr.pages import BrokenPage, Mode, Page
+from dsocr.pages import BrokenPage, Mode, Page, Source
+from dsocr.pages.blank import is_blank
 from dsocr.pages.tiling import make_views
-from dsocr.views import Views
+from dsocr.rescue import Rescued
+from dsocr.views import Views, VisionLayout
 
 OPENED_AHEAD = 2  # pages that wait to be submitted
 _KEPT = 4  # times the batch: most pages that were submitted and not yet asked for
@@ -29,6 +32,7 @@ _ENDINGS: dict[FinishReason, tuple[str, str | None]] = {
     "stop": (OK, None),
     "length": (TRUNCATED, "the limit of new tokens was reached"),
     "context": (TRUNCATED, "the model's context is full"),
+    "loop": (LOOPED, "it repeated itself"),
 }
 
 
@@ -43,38 +47,78 @@ class Reading:
         *,
         vision_tokens: int | None = None,
         render_seconds: float = 0.0,
+        known: Known | None = None,
+        rescue: Callable[[str, Callable[[], None]], Rescued] | None = None,
     ) -> None:
-        """A page and the stream of what is written about it; a broken page has an empty one.
+        """A page and the stream of what is written about it; a broken page and a known one have an empty one.
 
-        vision_tokens: those that see the page and not its padding, where this is known.
+        vision_tokens: those that see the page and not its padding, where this is known. known: what the page came to
+        when it was read before, or without being read. rescue: what a page comes to that repeated itself, from its
+        good text; it calls the other now and then.
         """
         self.page = page
         self.labels_are_text = labels_are_text
         self.tokens = 0
+        self.attempts = 1
         self.between: Callable[[], None] = lambda: None  # called between deltas, and between the steps to the next
-        self._deltas = deltas
+        self.ended: Callable[[Reading], None] = lambda _: None  # called once, when its text is whole
+        self.key = ""  # under which a shelf keeps it
+        self.known = known is not None and known.attempts > 0
+        self._deltas, self._rescue = deltas, rescue
+        self._early: collections.deque[Delta] = collections.deque()  # read already, and not yet asked for
         self._text: list[str] = []
         self._ending: tuple[str, str | None] = (FAILED, "reading was broken off")
         self._vision_tokens, self._render_seconds = vision_tokens, render_seconds
         self._taken = False
+        if known:
+            self._text, self._ending, self._taken = [known.raw], (known.status, known.reason), True
+            self.tokens, self.attempts = known.tokens, known.attempts
 
     def __iter__(self) -> Iterator[Delta]:
         """The deltas that have not been taken yet; a page that cannot be read to its end just ends."""
+        while True:
+            delta = self._early.popleft() if self._early else self._take()
+            if delta is None:
+                return
+            yield delta
+            self.between()
+
+    def _take(self) -> Delta | None:
+        """The next delta, None after the last: the page's text is whole then."""
+        if self._taken:
+            return None
         try:
-            while delta := self._next():
+            delta = self._next()
+            if delta is not None:
                 self._text.append(delta.text)
                 self.tokens += len(delta.ids)
                 if delta.finish_reason:
                     self._ending = _ENDINGS[delta.finish_reason]
-                yield replace(delta, page=self.page.number)
-                self.between()
-            self._taken = True
+                return replace(delta, page=self.page.number)
+            self._leave_loop()
         except InputError as error:
-            self._ending, self._taken = (FAILED, str(error)), True
+            self._ending = FAILED, str(error)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            self._ending, self._taken = (FAILED, _NO_ROOM), True
+            self._ending = FAILED, _NO_ROOM
+        self._taken = True
+        self.ended(self)
+        return None
+
+    def _leave_loop(self) -> None:
+        """Keep what is good of a text that repeats itself, and what trying again makes of it."""
+        loop = self._deltas.loop if isinstance(self._deltas, Stream) else None
+        if loop is None:
+            return
+        good = "".join(self._text)[: loop.start]
+        self._text, why = [good], loop.reason
+        self._taken = True  # what goes on between the attempts may ask for it again
+        if self._rescue:
+            rescued = self._rescue(good, self.between)
+            self._text, self.attempts = [rescued.text], rescued.attempts
+            why += f"; {rescued.how}" if rescued.how else f"; read {rescued.attempts} times, in vain"
+        self._ending = LOOPED, why
 
     @property
     def over(self) -> bool:
@@ -91,6 +135,11 @@ class Reading:
             stats = replace(stats, vision_tokens=self._vision_tokens)
         return replace(stats, render_seconds=self._render_seconds)
 
+    def settle(self) -> None:
+        """Take the text of a page that is over, so that `ended` is told of it before anybody asks for the page."""
+        while delta := self._take():
+            self._early.append(delta)
+
     def cancel(self) -> None:
         """Nobody will ask for the page any more."""
         if isinstance(self._deltas, Stream):
@@ -106,8 +155,7 @@ class Reading:
         """The page as read, to its end; whoever stopped early gets the rest read first."""
         if isinstance(self.page, BrokenPage):
             return Transcript(self.page.number, 0, 0, "", (), FAILED, self.page.reason)
-        for _ in self:
-            pass
+        self.settle()
         raw = "".join(self._text)
         status, reason = self._ending
         return Transcript(
@@ -119,32 +167,73 @@ class Reading:
             reason,
             self.page.image if keep_image else None,
             self.labels_are_text,
+            attempts=self.attempts,
+            dpi=self.page.dpi,
         )
 
 
 @dataclass(frozen=True)
+class SourceEnd:
+    """All pages of a source have been given; with an error, it ends early."""
+
+    source: Source
+    error: InputError | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a page came to when it was read before, or without being read."""
+
+    raw: str
+    status: str
+    reason: str | None
+    tokens: int
+    attempts: int = 1
+
+
+_BLANK = Known("", BLANK, None, 0, attempts=0)
+
+
+class Shelf(Protocol):
+    """Where pages are kept that have been read, so that they need not be read again."""
+
+    def key(self, page: Page) -> str:
+        """What tells this page, and the way it is read, from all others."""
+
+    def find(self, key: str) -> Known | None:
+        """A page that is kept; called in the thread that opens pages."""
+
+    def keep(self, reading: Reading) -> None:
+        """Keep a page whose text is whole, if it is worth it; called by whoever takes the readings."""
+
+
+@dataclass(frozen=True)
 class Opened:
-    """A page with its views, ready to be submitted; a broken one has none."""
+    """A page with its views, ready to be submitted; a broken one and a known one have none."""
 
     page: Page | BrokenPage
     views: Views | None
     seconds: float
+    key: str = ""
+    known: Known | None = None
 
 
 def read_ahead(
-    pages: Iterator[Page | BrokenPage],
+    pages: Iterator[Page | BrokenPage | SourceEnd],
     mode: Mode,
     begin: Callable[[Opened], Reading],
     batch: int,
+    shelf: Shelf | None = None,
     *,
-    first_here: bool = False,
-) -> Generator[Reading, None, None]:
+    skip_blank: bool = False,
+) -> Generator[Reading | SourceEnd, None, None]:
     """A Reading for each page, in order; up to `batch` pages are written about at once.
 
-    `begin` submits an opened page. Pages are opened in a thread, the first one by the caller where `first_here` says
-    so. Closed early, it cancels every page that was not given away.
+    `begin` submits an opened page. Pages are opened in a thread; those that the shelf has are not read again, and the
+    others are kept there as soon as they end. skip_blank: pages on which there is nothing are not shown to the network.
+    Closed early, it cancels every page that was not given away.
     """
-    readings = _Readings(_OpenedAhead(pages, mode, first_here), begin, batch)
+    readings = _Readings(_OpenedAhead(_with_views(pages, mode, shelf, skip_blank)), begin, batch, shelf)
     try:
         while reading := readings.next():
             yield reading
@@ -158,14 +247,16 @@ class _Readings:
     New pages are submitted when the next Reading is asked for, and between the steps to a delta of any.
     """
 
-    def __init__(self, opened: _OpenedAhead, begin: Callable[[Opened], Reading], batch: int) -> None:
+    def __init__(
+        self, opened: _OpenedAhead, begin: Callable[[Opened], Reading], batch: int, shelf: Shelf | None
+    ) -> None:
         """`begin` submits an opened page; at most `batch` pages are being written about at once."""
-        self._opened, self._begin, self._batch = opened, begin, batch
-        self._kept: collections.deque[Reading] = collections.deque()
+        self._opened, self._begin, self._batch, self._shelf = opened, begin, batch, shelf
+        self._kept: collections.deque[Reading | SourceEnd] = collections.deque()
         # Whoever was given a Reading may drop it: that it ends then is not for us to prevent.
         self._given: weakref.WeakSet[Reading] = weakref.WeakSet()
 
-    def next(self) -> Reading | None:
+    def next(self) -> Reading | SourceEnd | None:
         """The next page's, None after the last; raises what opening the page raised."""
         self.refill()
         if not self._kept:
@@ -173,12 +264,16 @@ class _Readings:
             if opened is None:
                 return None
             self._submit(opened)
-        reading = self._kept.popleft()
-        self._given.add(reading)
-        return reading
+        step = self._kept.popleft()
+        if isinstance(step, Reading):
+            self._given.add(step)
+        return step
 
     def refill(self) -> None:
         """Submit pages that are open already, as far as there is room; never waits."""
+        for reading in self._readings():
+            if reading.over:
+                reading.settle()
         while self._has_room():
             opened = self._opened.next(wait=False)
             if opened is None:
@@ -188,37 +283,43 @@ class _Readings:
     def close(self) -> None:
         """Pages that were not given away are cancelled, and no more are opened."""
         self._opened.close()
-        for reading in self._kept:
+        for reading in self._readings():
             reading.cancel()
         self._kept.clear()
 
-    def _submit(self, opened: Opened) -> None:
+    def _readings(self) -> list[Reading]:
+        return [step for step in self._kept if isinstance(step, Reading)]
+
+    def _submit(self, opened: Opened | SourceEnd) -> None:
+        if isinstance(opened, SourceEnd):
+            self._kept.append(opened)
+            return
         reading = self._begin(opened)
         reading.between = self.refill
+        if self._shelf and opened.key and not reading.known:
+            reading.key, reading.ended = opened.key, self._shelf.keep
         self._kept.append(reading)
 
     def _has_room(self) -> bool:
         for reading in [reading for reading in self._given if reading.over]:
             self._given.discard(reading)
-        writing = len(self._given) + sum(not reading.over for reading in self._kept)
-        return writing < self._batch and len(self._kept) < _KEPT * self._batch
+        kept = self._readings()
+        writing = len(self._given) + sum(not reading.over for reading in kept)
+        return writing < self._batch and len(kept) < _KEPT * self._batch
 
 
 class _OpenedAhead:
     """Pages opened by one thread while others are read, a few at a time: their library bears no second thread."""
 
-    def __init__(self, pages: Iterator[Page | BrokenPage], mode: Mode, first_here: bool) -> None:
-        """first_here: the first page is opened by the caller, before the thread begins."""
-        self._pages = _with_views(pages, mode)
-        self._waiting: collections.deque[Opened] = collections.deque()
+    def __init__(self, pages: Generator[Opened | SourceEnd, None, None]) -> None:
+        self._pages = pages
+        self._waiting: collections.deque[Opened | SourceEnd] = collections.deque()
         self._change = threading.Condition()
         self._error: BaseException | None = None
         self._done = self._closed = False
-        if first_here:
-            self._waiting.extend(page for page in [next(self._pages, None)] if page)
         threading.Thread(target=self._work, name="dsocr-opener").start()
 
-    def next(self, *, wait: bool = True) -> Opened | None:
+    def next(self, *, wait: bool = True) -> Opened | SourceEnd | None:
         """The next page; None after the last, or where it is not to be waited for. Raises what opening it raised."""
         with self._change:
             if wait:
@@ -253,32 +354,41 @@ class _OpenedAhead:
     def _wanted(self) -> bool:
         """Waits until another page is wanted; False when none ever will be."""
         with self._change:
-            while len(self._waiting) >= OPENED_AHEAD and not self._closed:
+            while sum(isinstance(page, Opened) for page in self._waiting) >= OPENED_AHEAD and not self._closed:
                 self._change.wait(_POLL)
                 # Python waits for this thread before it ends, and nobody may be left to close it.
                 self._closed = self._closed or not threading.main_thread().is_alive()
             return not self._closed
 
 
-def _with_views(pages: Iterator[Page | BrokenPage], mode: Mode) -> Generator[Opened, None, None]:
-    """The pages as they are to be shown to the network, with the time that this took."""
+def _with_views(
+    pages: Iterator[Page | BrokenPage | SourceEnd], mode: Mode, shelf: Shelf | None, skip_blank: bool
+) -> Generator[Opened | SourceEnd, None, None]:
+    """The pages as they are to be shown to the network, with the time that this took; the shelf's without views."""
     while True:
         began = time.perf_counter()
         page = next(pages, None)
         if page is None:
             return
-        views = None
+        if isinstance(page, SourceEnd):
+            yield page
+            continue
+        views, key, known = None, "", None
         if isinstance(page, Page):
             try:
-                views = make_views(page.image, mode)
+                if skip_blank and is_blank(page.image):
+                    known = _BLANK
+                elif shelf:
+                    key = shelf.key(page)
+                    known = shelf.find(key)
+                views = None if known else make_views(page.image, mode)
             except MemoryError:
                 page = BrokenPage(page.source, page.number, _NO_ROOM)
-        yield Opened(page, views, time.perf_counter() - began)
+        yield Opened(page, views, time.perf_counter() - began, key, known)
 
 
-def tokens_on_page(size: tuple[int, int], views: Views, mode: Mode) -> int:
+def tokens_on_page(size: tuple[int, int], layout: VisionLayout, mode: Mode) -> int:
     """How many vision tokens see the page (width, height) and not the padding beside it: the published count."""
-    layout = views.layout
     overview = layout.overview_side**2
     seen = overview if mode.squash else int(overview * min(size) / max(size))
     # The published count leaves out tiles that are not of 640 pixels; here they count like all others.

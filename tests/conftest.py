@@ -6,11 +6,16 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from importlib.resources import files
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from written_pdfs import write_pdf
+
+# How long an example takes says more about who else is busy than about the code.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 MICRO = Path(__file__).parent / "golden" / "micro"
 
@@ -30,6 +35,18 @@ def checkpoint(tmp_path_factory) -> Path:
     shutil.copy(MICRO / "model.safetensors", folder)
     (folder / "tokenizer.json").write_bytes((files("dsocr") / "nano" / "tokenizer.json").read_bytes())
     return folder
+
+
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("caches")
+    return (root / str(number) for number in count())
+
+
+@pytest.fixture(autouse=True)
+def own_cache(caches, monkeypatch) -> None:
+    """No test finds the pages of another one, or of whoever runs the tests."""
+    monkeypatch.setenv("DSOCR_CACHE", str(next(caches)))
 
 
 class Dictation:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from drawn_pages import inked
 from PIL import Image
 
 from dsocr import MODES, Delta, FileAccessError, InputError, Sampling, load
@@ -17,7 +18,7 @@ from dsocr.ocr import OCR
 
 HERE = Path(__file__).parent
 POST = HERE / "golden" / "post"
-PAGE = Image.new("RGB", (80, 60), "white")
+PAGE = inked()
 PLACES = 73  # of a page in tiny mode
 FREE = "<image>\nFree OCR."
 GROUNDED = "<image>\n<|grounding|>Convert the document to markdown."
@@ -184,7 +185,7 @@ class TestInfer:
     )
     def test_the_compression_is_counted_as_published(self, model, dictate, capsys, size, sizes, valid):
         dictate("x" * 99)
-        model.infer(None, FREE, Image.new("RGB", size), "", *sizes, test_compress=True)
+        model.infer(None, FREE, inked(size), "", *sizes, test_compress=True)
         lines = capsys.readouterr().out.splitlines()
         assert lines[1:3] == [f"image size:  {size}", f"valid image tokens:  {valid}"]
         assert lines[3:] == ["output texts tokens (valid):  100", f"compression ratio:  {round(100 / valid, 2)}"]
@@ -273,7 +274,7 @@ class TestGenerate:
         assert output.prompt_token_ids == llm.ocr.tokenizer.prompt_ids(FREE, [PLACES])
 
     def test_many_prompts_are_answered_in_their_order_each_as_if_alone(self, llm):
-        pictures = [Image.new("RGB", (80, 60), colour) for colour in ("white", "red", "blue")]
+        pictures = [inked(colour=colour) for colour in ("white", "red", "blue")]
         prompts = [{"prompt": FREE, "multi_modal_data": {"image": picture}} for picture in pictures]
         together = llm.generate(prompts, greedy())
         alone = [ask(llm, image=picture) for picture in pictures]

@@ -12,6 +12,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
+from drawn_pages import inked
 from huggingface_hub.errors import LocalEntryNotFoundError
 from PIL import Image
 
@@ -21,7 +22,7 @@ from dsocr.engine.engine import Engine
 from dsocr.ocr import OCR, Options, Reading
 
 FEW = Sampling(max_tokens=4)
-PAGE = Image.new("RGB", (80, 60), "white")
+PAGE = inked()
 PLACES = 73  # of a page in tiny mode
 FIGURE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>\nwords"
 
@@ -63,7 +64,7 @@ def encode(image: Image.Image, format: str, **options) -> bytes:
 
 
 def tiff(count: int, size: tuple[int, int] = (80, 60)) -> bytes:
-    frames = [Image.new("RGB", size, (40 * number, 0, 0)) for number in range(count)]
+    frames = [inked(size, (40 * number, 0, 0)) for number in range(count)]
     return encode(frames[0], "TIFF", save_all=True, append_images=frames[1:])
 
 
@@ -197,7 +198,7 @@ class TestReading:
 
     def test_a_page_too_large_for_the_context_does_not_cost_the_others(self, ocr):
         ocr.engine = Engine(ocr.network, ocr.tokenizer, context_limit=400)
-        frames = [PAGE, Image.new("RGB", (1300, 650)), PAGE]
+        frames = [PAGE, inked((1300, 650)), PAGE]
         source = encode(frames[0], "TIFF", save_all=True, append_images=frames[1:])
         pages = ocr.read(source, mode="gundam", sampling=Sampling(max_tokens=1)).transcripts
         assert [page.page for page in pages] == [1, 2, 3]

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from drawn_pages import inked
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
@@ -34,7 +35,7 @@ def ocr(loaded) -> OCR:
 
 def tiff(count: int) -> bytes:
     """Pages that are told apart by a line at another height."""
-    frames = [Image.new("RGB", (80, 60), "white") for _ in range(count)]
+    frames = [inked() for _ in range(count)]
     for number, frame in enumerate(frames):
         ImageDraw.Draw(frame).line((0, 5 * number, 80, 5 * number), fill="black", width=4)
     buffer = io.BytesIO()
@@ -210,7 +211,7 @@ def test_pages_are_opened_by_one_thread_that_is_not_the_readers(ocr, monkeypatch
     ],
 )
 def test_the_vision_tokens_of_a_page_are_counted_as_the_published_code_counts_them(size, mode, tokens):
-    assert tokens_on_page(size, make_views(Image.new("RGB", size), MODES[mode]), MODES[mode]) == tokens
+    assert tokens_on_page(size, make_views(Image.new("RGB", size), MODES[mode]).layout, MODES[mode]) == tokens
 
 
 def test_a_reading_tells_what_its_page_took(ocr):
@@ -282,3 +283,75 @@ class TestCommand:
         result = self.says(checkpoint, tmp_path, "--memory", "80K")
         assert result.exit_code == 10
         assert result.stderr.count("raise --memory") == 2
+
+
+@pytest.fixture
+def stammer(monkeypatch, loaded):
+    """The network says "abc" again and again, but ends at once the texts that `spared` names by their prompt's ids."""
+    step, tokenizer = loaded.network.step, loaded.tokenizer
+    letters = tokenizer.encode("abc", allow_special=False)
+    spared: list[int] = []
+
+    def said(x, batch, wanted):
+        logits = step(x, batch, wanted)
+        for row, place in zip(logits, wanted, strict=True):
+            end, begins = int(batch.positions[place]) + 1, len(batch.positions) > 1
+            row[tokenizer.eos] = -1e6
+            row[tokenizer.eos if begins and end in spared else letters[end % 3]] = 1e6
+        return logits
+
+    monkeypatch.setattr(loaded.network, "step", said)
+    return spared
+
+
+LONG = Sampling(max_tokens=1500, ngram_rule="none")
+
+
+class TestLoops:
+    def test_a_page_that_repeats_itself_is_read_again_in_other_ways_and_says_how_often(self, ocr, stammer):
+        [page] = ocr.read(inked(), "tiny", sampling=LONG).transcripts
+        assert (page.status, page.attempts) == ("looped", 5)
+        assert "in vain" in page.reason
+        assert len(page.raw) < 100
+
+    def test_a_page_that_is_rescued_says_how(self, ocr, stammer):
+        places = len(ocr.views(inked(), "base").layout)
+        stammer.append(
+            len(ocr.tokenizer.prompt_ids("<image>\n<|grounding|>Convert the document to markdown.", [places]))
+        )
+        [page] = ocr.read(inked(), "tiny", sampling=LONG).transcripts
+        assert (page.status, page.attempts, page.raw) == ("looped", 3, "")
+        assert page.reason.endswith("read again in mode base")
+
+    def test_loops_can_be_kept_or_only_stopped(self, ocr, stammer):
+        texts = {
+            loops: next(iter(ocr.readings(inked(), Options("tiny", sampling=LONG, loops=loops)))).transcript()
+            for loops in ("keep", "stop")
+        }
+        assert (texts["keep"].status, len(texts["keep"].raw)) == ("truncated", 1500)
+        assert (texts["stop"].status, texts["stop"].attempts) == ("looped", 1)
+
+    def test_the_deltas_of_a_page_that_repeats_itself_end_with_the_loop(self, ocr, stammer):
+        deltas = list(ocr.stream(inked(), "tiny", sampling=LONG))
+        assert deltas[-1].finish_reason == "loop"
+
+    def test_several_pages_that_repeat_themselves_are_all_read_again(self, ocr, stammer):
+        pages = ocr.read(tiff(4), "tiny", sampling=LONG).transcripts
+        assert [page.attempts for page in pages] == [5] * 4
+
+    def test_a_word_that_is_no_way_is_a_mistake(self):
+        with pytest.raises(InputError, match="loops 'mend' is unknown; known: rescue, stop, keep"):
+            Options(loops="mend").check()
+
+
+class TestBlank:
+    def test_a_blank_page_is_not_shown_to_the_network(self, ocr, monkeypatch):
+        monkeypatch.setattr(ocr.network, "step", None)
+        [page] = ocr.read(Image.new("RGB", (200, 300), "white")).transcripts
+        assert (page.status, page.raw) == ("blank", "")
+
+    def test_a_blank_page_is_read_like_others_where_that_is_asked_for(self, ocr):
+        [reading] = ocr.readings(
+            Image.new("RGB", (80, 60), "white"), Options("tiny", sampling=FEW.sampling, skip_blank=False)
+        )
+        assert reading.transcript().status == "truncated"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from dsocr import __version__
 from dsocr.document.blocks import OK, Document, Transcript
 from dsocr.document.figures import FIGURE_LABEL
 from dsocr.document.plain_text import printable
 from dsocr.document.words import Frame, TextBlock, TextLine, lay_out
+from dsocr.version import __version__
 
 _HEAD = f"""\
 <?xml version="1.0" encoding="UTF-8"?>

@@ -16,6 +16,7 @@ from torch import Tensor
 from dsocr.engine.batch import Batch, Span
 from dsocr.engine.encoder import Encoder
 from dsocr.engine.kv_cache import BLOCK, KVPool, available_memory, block_bytes, blocks_for, show_bytes
+from dsocr.engine.loops import Loop
 from dsocr.engine.request import Delta, Generation, Request, Stats
 from dsocr.engine.sampling import sample
 from dsocr.engine.scheduler import Scheduler
@@ -224,7 +225,7 @@ class Engine:
             choice = sequence.choice()
             if choice.sampling.temperature or index in choice.banned:
                 index = sample(row, choice)
-            sequence.write(index)
+            sequence.write(index, float(row.log_softmax(-1)[index]) if choice.sampling.logprobs else None)
             written += 1
             if index != guess or sequence.over:
                 break
@@ -291,6 +292,11 @@ class Stream:
     def stats(self) -> Stats:
         """What it took so far."""
         return self._sequence.stats
+
+    @property
+    def loop(self) -> Loop | None:
+        """Where the text began to repeat itself, when that has ended it."""
+        return self._sequence.loop
 
     def advance(self) -> bool:
         """One step of the engine, if no delta can be taken yet; False if one can, or none will come."""

@@ -9,8 +9,9 @@ from dsocr.errors import InputError
 from dsocr.views import Views
 
 NgramRule = Literal["windowed", "huggingface", "none"]
-# stop: the model ended the text, or a stop text came; length: max_tokens; context: the model holds no more places.
-FinishReason = Literal["stop", "length", "context"]
+# stop: the model ended the text, or a stop text came; length: max_tokens; context: the model holds no more places;
+# loop: it began to repeat itself.
+FinishReason = Literal["stop", "length", "context", "loop"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,9 @@ class Sampling:
     """How the next token is chosen; the defaults are greedy, with the published ban on repeated n-grams.
 
     max_tokens None: up to the context limit. seed None: a fresh one. stop: texts that end the generation and are
-    not part of it. whitelist: ids the windowed ban spares; None spares the cells of tables. An InputError names a
-    value out of range.
+    not part of it. whitelist: ids the windowed ban spares; None spares the cells of tables. stop_loops: a text that
+    repeats itself is ended. logprobs: deltas tell how sure the network was of each id. An InputError names a value
+    out of range.
     """
 
     max_tokens: int | None = None
@@ -31,6 +33,8 @@ class Sampling:
     ngram_rule: NgramRule = "windowed"
     whitelist: frozenset[int] | None = None
     stop: tuple[str, ...] = ()
+    stop_loops: bool = False
+    logprobs: bool = False
 
     def __post_init__(self) -> None:
         rules = get_args(NgramRule)
@@ -63,13 +67,15 @@ class Request:
 class Delta:
     """What one step added: a token's id and the characters it completed; only the last has a finish reason.
 
-    page is the number of the page it was read from, 0 where there is none.
+    page is the number of the page it was read from, 0 where there is none. logprob: the natural logarithm of the
+    probability that the network gave to the id, before bans and temperature; None where it was not asked for.
     """
 
     text: str
     ids: tuple[int, ...] = ()
     finish_reason: FinishReason | None = None
     page: int = 0
+    logprob: float | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dsocr.engine.encoder import Look
 from dsocr.engine.lookup import Lookup
+from dsocr.engine.loops import Loop, LoopWatch
 from dsocr.engine.request import Delta, FinishReason, Request, Stats
 from dsocr.engine.sampling import Choice, ngram_memory
 from dsocr.model.tokenizer import IncrementalDecoder, Tokenizer
@@ -43,6 +44,8 @@ class Sequence:
         self._generator = _generator(sampling.seed)
         self._lookup = Lookup(request.hints) if request.hints and not sampling.temperature else None
         self._writer = Writer(tokenizer, sampling.stop)
+        self._watch = LoopWatch() if sampling.stop_loops else None
+        self.loop: Loop | None = None
         if most == 0:
             self._finish(self._limit)
 
@@ -118,15 +121,19 @@ class Sequence:
         """What its next id is chosen by."""
         return Choice(self._sampling, self._generator, self._memory.banned() if self._memory else ())
 
-    def write(self, index: int) -> None:
-        """Its next id."""
+    def write(self, index: int, logprob: float | None = None) -> None:
+        """Its next id, and how sure the network was of it."""
         self._tokens_out += 1
         if index == self._eos:
             return self._finish("stop")
         self.ids.append(index)
-        self.deltas.append(Delta(self._writer.push(index), (index,)))
+        text = self._writer.push(index)
+        self.deltas.append(Delta(text, (index,), logprob=logprob))
         if self._writer.stopped:
             return self._finish("stop")
+        self.loop = self._watch.feed(text) if self._watch else None
+        if self.loop:
+            return self._finish("loop")
         if len(self.ids) == self._end:
             return self._finish(self._limit)
         if self._memory:

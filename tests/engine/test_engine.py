@@ -207,3 +207,10 @@ def test_what_is_written_holds_no_stop_text_whatever_the_ids(tokenizer, ids, sto
     written += writer.finish()
     assert tokenizer.decode(ids).startswith(written)
     assert not any(stop in written for stop in stops)
+
+
+def test_deltas_tell_how_sure_the_network_was_when_they_are_asked(engine):
+    sure = [delta.logprob for delta in engine.stream(read(replace(FREE, logprobs=True)))]
+    assert all(logprob is not None and logprob <= 0 for logprob in sure[:-1])
+    assert sure[-1] is None
+    assert [delta.logprob for delta in engine.stream(read(FREE))] == [None] * len(sure)

@@ -86,6 +86,7 @@ SAMPLINGS = st.builds(
     ngram_rule=st.sampled_from(["none", "windowed", "huggingface"]),
     ngram_size=st.sampled_from([2, 3]),
     stop=st.sampled_from([(), ("(((",), ("x",)]),
+    stop_loops=st.booleans(),
 )
 
 
@@ -184,6 +185,24 @@ def test_a_wrong_hint_is_soon_given_up():
     wrong = tuple(index for place, index in enumerate(ids) for index in ((index,) if place % 3 else (index, 7)))
     generation = engine().generate(request("tiny", long, hints=(wrong,)))
     assert (generation.ids, generation.text, generation.finish_reason) == (ids, text, reason)
+
+
+def test_a_text_that_repeats_itself_is_ended_and_tells_where_it_began(monkeypatch):
+    step = NETWORK.step
+
+    def stammer(x, batch, wanted):
+        logits = step(x, batch, wanted)
+        for row, place in zip(logits, wanted, strict=True):
+            row[TOKENIZER.encode("abc", allow_special=False)[int(batch.positions[place]) % 3]] = 1e6
+        return logits
+
+    monkeypatch.setattr(NETWORK, "step", stammer)
+    stream = engine().stream(request(sampling=replace(FREE, max_tokens=2000, stop_loops=True)))
+    ids, text, reason = taken(stream)
+    assert reason == "loop"
+    assert 100 < len(ids) < 1500
+    assert len(text[: stream.loop.start]) < 100
+    assert len(taken(engine().stream(request(sampling=replace(FREE, max_tokens=1600))))[0]) == 1600
 
 
 def test_a_long_prompt_is_read_in_chunks_and_nobody_waits_for_it():

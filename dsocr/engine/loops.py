@@ -1,0 +1,146 @@
+"""Notices that a page has begun to repeat itself, and where: so that it can be stopped early and its good part kept."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from dsocr.engine.novelty import SPEAKING, Novelty, own_words
+from dsocr.engine.repeats import COORDINATE, Folding, Repeats, Run
+
+Kind = Literal["character", "phrase", "line", "row", "paragraph", "text"]
+
+BYTES_PER_TOKEN = 3.5  # of UTF-8: what a token holds on average
+
+# How much may honestly come again after its first time; docs/loops.md says why.
+ENOUGH = 620  # bytes of anything: 177 tokens
+DIGITS = 1000  # bytes of numbers within one line: rows of zeros that were joined
+ROWS = 64  # lines, rows or cells that say little: a page holds hardly more of them
+SAID = 3  # rows that say something, however long they are
+COUNTED = 100  # copies that are alike but for their numbers
+NUMBERS = 128  # 1, 2, 3 and so on, and nothing else
+SHEET = 5000  # characters of equal blocks in places of their own: labels, tickets
+PARAGRAPH = 200  # characters that make a paragraph
+NEARLY = 0.025  # of a paragraph's characters, all digits, may change from copy to copy
+
+_SHOWN = 80  # characters of what repeats, at most
+_LINE_END = re.compile(r"\n+|</tr>\n?")
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Where a text stopped saying anything new: `text[:start]` is good, and holds what repeats one time.
+
+    times: how often it came; for kind "text", where no copy equals another, how many times smaller it compresses.
+    exact: the copies are equal to the last character; else numbers in them differ.
+    """
+
+    start: int
+    unit: str
+    kind: Kind
+    times: int
+    exact: bool = True
+
+    @property
+    def reason(self) -> str:
+        """What happened, in one line for people."""
+        if self.kind == "text":
+            return f"nothing new came any more: the last text compresses to a {self.times}th"
+        shown = " ".join(self.unit.split()) or repr(self.unit)[1:-1]
+        return f'the {self.kind} "{shown}" came {self.times} times in a row' + ("" if self.exact else ", renumbered")
+
+
+class LoopWatch:
+    """Reads along while a text is written. What it finds, and where, does not depend on how the text is cut."""
+
+    def __init__(self) -> None:
+        self._place = 0
+        self._exact = Repeats(exactly_allowed)
+        self._alike = Repeats(alike_allowed)
+        self._folding = Folding()
+        self._novelty = Novelty()
+        self._found: Loop | None = None
+
+    def feed(self, text: str) -> Loop | None:
+        """What came next. The loop as soon as there is one, and ever after."""
+        for character in text:
+            if self._found is None:
+                self._found = self._read(character)
+                self._place += 1
+        return self._found
+
+    def _read(self, character: str) -> Loop | None:
+        place = self._place
+        if run := self._exact.push(character, place):
+            return _loop(run, exact=True)
+        for mark, begins, number in self._folding.push(character, place):
+            if run := self._alike.push(mark, begins, number):
+                return _loop(run, exact=False)
+        return self._weigh_line() if self._novelty.push(character, place) else None
+
+    def _weigh_line(self) -> Loop | None:
+        if self._alike.repeats(COORDINATE):  # equal labels, each in its place: the run is judged
+            self._novelty.pass_over()
+            return None
+        stale = self._novelty.weigh()
+        return Loop(stale.start, "", "text", round(stale.times)) if stale else None
+
+
+def exactly_allowed(run: Run) -> float:
+    """How many characters may come again, all alike, before it is a loop."""
+    unit, size, words = run.unit, len(run.unit), own_words(run.unit)
+    ends, cells = len(_LINE_END.findall(unit)), unit.count("</td>")
+    enough = ENOUGH / _width(unit)
+    if "<|det|>" in unit:
+        return run.begun  # the same words at the same place
+    if (ends or cells) and words < SPEAKING:
+        return max(enough, run.begun, ROWS * size / (ends or cells))
+    if "</tr>" in unit:
+        return max(enough, run.begun, SAID * size / ends)
+    if ends <= 1 and not cells and words >= SPEAKING:
+        return enough  # running text follows itself word for word: no need to wait for its end
+    if not ends and words <= 0 and any(map(str.isdecimal, unit)):
+        enough = DIGITS / _width(unit)
+    return max(enough, run.begun)
+
+
+def alike_allowed(run: Run) -> float:
+    """How many characters may come again, alike but for their numbers, before it is a loop."""
+    size, written = len(run.unit), len(run.written)
+    shrunk = size / written
+    words = own_words(run.unit)
+    if COORDINATE in run.unit:
+        if run.stacked >= 2:
+            return run.begun
+        most = min(COUNTED * size, SHEET * shrunk) if words >= SPEAKING else COUNTED * size
+        return min(most, run.length + size) if run.length < most else most
+    if words >= SPEAKING and written >= PARAGRAPH * max(1, len(_LINE_END.findall(run.unit))):
+        enough = max(ENOUGH * shrunk / _width(run.unit), run.begun)
+        return enough if run.length < enough or run.changed <= NEARLY else COUNTED * size
+    if words >= SPEAKING:
+        return COUNTED * size
+    most = (COUNTED if words > 0 else NUMBERS) * size
+    return most if run.counting else run.length + most
+
+
+def _loop(run: Run, exact: bool) -> Loop:
+    shown = run.written if len(run.written) <= _SHOWN else run.written[: _SHOWN - 1] + "…"
+    return Loop(run.start, shown, _kind(run.unit), run.length // len(run.unit) + 1, exact)
+
+
+def _kind(unit: str) -> Kind:
+    """What a person would call it."""
+    lines = [line for line in unit.split("\n") if line.strip()]
+    if len(set(unit)) == 1:
+        return "character"
+    if "</tr>" in unit or (lines and all(line.lstrip().startswith("|") for line in lines)):
+        return "row"
+    if len(lines) > 1 or len(unit) >= PARAGRAPH:
+        return "paragraph"
+    return "line" if "\n" in unit else "phrase"
+
+
+def _width(text: str) -> float:
+    """Bytes for each character: 1 in English, 3 in Chinese, much as they take tokens."""
+    return len(text.encode("utf-8", "replace")) / len(text)
