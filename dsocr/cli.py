@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,10 +18,10 @@ import typer
 from dsocr.errors import FileAccessError, InputError
 
 if TYPE_CHECKING:
-    from dsocr.jobs.run import Output
-    from dsocr.ocr import OCR
+    from dsocr.jobs.job import Voice
 
 INTERRUPTED = 130
+_FORMATS = "md, json, html, txt, hocr, alto, csv, svg, pdf, picture, layout, official"
 _DTYPES_HELP = "auto, float32, bfloat16, float16; int8, int4: the decoder in few bits."
 
 app = typer.Typer(
@@ -42,17 +43,29 @@ class NgramRule(str, Enum):
     none = "none"
 
 
+class Loops(str, Enum):
+    """What becomes of a page that repeats itself."""
+
+    rescue = "rescue"
+    stop = "stop"
+    keep = "keep"
+
+
 @app.command()
 def read(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE", help="PDF, PNG, JPEG, WebP, TIFF, BMP, GIF; folders of them; - for stdin."),
+        typer.Argument(
+            metavar="FILE",
+            help="PDF, PNG, JPEG, WebP, TIFF, BMP, GIF, HEIC; folders, zip and tar archives of them, patterns such as "
+            '"**/*.pdf", http(s) addresses; - for stdin.',
+        ),
     ],
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Folder for the answers.", show_default="stdout"),
     ] = None,
-    format: Annotated[str, typer.Option(metavar="NAMES", help="One or more of md,json,txt,picture.")] = "md",
+    format: Annotated[str, typer.Option(metavar="NAMES", help=f"One or more of {_FORMATS}.")] = "md",
     model: Annotated[
         str | None,
         typer.Option(
@@ -103,6 +116,53 @@ def read(
             show_default="half of what is free",
         ),
     ] = None,
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders in folders are read as well.")] = False,
+    tables: Annotated[str, typer.Option(metavar="NAME", help="In Markdown: html, or gfm (with bars).")] = "html",
+    maths: Annotated[str, typer.Option(metavar="NAME", help="In Markdown: latex, or dollar ($…$).")] = "latex",
+    page_marks: Annotated[
+        bool, typer.Option("--page-marks/--no-page-marks", help="A line between pages in Markdown.")
+    ] = True,
+    no_headers: Annotated[
+        bool, typer.Option("--no-headers", help="Leave out headers, footers and page numbers.")
+    ] = False,
+    join: Annotated[bool, typer.Option("--join", help="Join paragraphs and tables that a page break cuts.")] = False,
+    existing_text: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="In searchable PDFs, pages that hold text: skip them, replace invisible text, or add."
+        ),
+    ] = "skip",
+    loops: Annotated[
+        Loops,
+        typer.Option(metavar="NAME", help="A page that repeats itself: rescue (read it again), stop it, or keep it."),
+    ] = Loops.rescue,
+    keep_blank: Annotated[bool, typer.Option("--keep-blank", help="Blank pages are read like others.")] = False,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where a line of JSON for each page goes: how it ended, and why.",
+            show_default="manifest.jsonl in the folder of -o",
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where read pages are kept, so that no page is read twice in the same way.",
+            show_default="with -o: $DSOCR_CACHE, or this system's place for caches",
+        ),
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no pages and look none up.")] = False,
+    cache_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="The pages that nobody asked for longest go when there are more.")
+    ] = "2G",
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out documents whose answers are in the folder of -o.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell the files, their pages, and how long they may take.")
+    ] = False,
     stats: Annotated[
         bool, typer.Option("--stats", help="A line of figures for each page on stderr: tokens, seconds.")
     ] = False,
@@ -110,16 +170,23 @@ def read(
 ) -> None:
     """Read documents to Markdown, text, JSON or drawings.
 
-    Markdown goes to stdout while it is written; with -o, all that is asked for goes into a folder.
+    Markdown goes to stdout while it is written; with -o, all that is asked for goes into a folder. A run that was
+    killed goes on where it stood when it is started again.
 
-    Exit codes: 0 every page is ok, 10 some are not (their files say why), 2 a mistake in what was asked or given,
-    5 a file or folder that may not be read or written, 8 a password is missing or wrong, 130 interrupted.
+    Exit codes: 0 every page is ok or blank, 10 some are not (the manifest says why), 2 a mistake in what was asked or
+    given, 5 a file or folder that may not be read or written, 8 a password is missing or wrong, 130 interrupted.
     """
 
     def work() -> int:
+        from dsocr.document.to_markdown import FURNITURE, MarkdownStyle
+        from dsocr.engine.kv_cache import parse_bytes
         from dsocr.engine.request import Sampling
-        from dsocr.jobs.run import Run
-        from dsocr.ocr import Options
+        from dsocr.jobs.forms import Wishes
+        from dsocr.jobs.job import Job, plan, run
+        from dsocr.jobs.outputs import parse_formats
+        from dsocr.model.checkpoint import NANO, PUBLISHED, default_checkpoint
+        from dsocr.ocr import Options, load
+        from dsocr.pages.inputs import walk_inputs
 
         sampling = Sampling(
             max_tokens=max_tokens,
@@ -128,13 +195,33 @@ def read(
             ngram_size=ngram_size,
             ngram_window=ngram_window,
         )
-        options = Options(mode, prompt, pages, dpi, password, max_pixels, sampling)
+        options = Options(
+            mode, prompt, pages, dpi, password, max_pixels, sampling, loops=loops.value, skip_blank=not keep_blank
+        )
         options.check()
-        chosen = _choose_output(output, format)
-        ocr = _load(model, device, dtype, quiet, batch, memory)
-        with _progress(shown=output is not None and not quiet) as progress:
-            figures = _note if stats else lambda _: None
-            return Run(ocr, chosen, options, _noter(quiet), progress, figures).read(files)
+        style = MarkdownStyle(tables, maths, page_marks, FURNITURE if no_headers else frozenset())
+        name = model or default_checkpoint()
+        job = Job(
+            inputs=tuple(walk_inputs(files, recursive=recursive)),
+            options=options,
+            model=name,
+            device=device,
+            dtype=dtype,
+            folder=output,
+            formats=parse_formats(format),
+            wishes=Wishes(style, join, existing_text, password),
+            manifest=manifest,
+            cache=None if no_cache else cache or (_cache_folder() if output or dry_run else None),
+            cache_limit=parse_bytes(cache_size),
+            skip_existing=skip_existing,
+        )
+        job.check()
+        with _voice(quiet, stats, moves=output is not None) as voice:
+            if dry_run:
+                return plan(job, voice)
+            if model is None:
+                voice.note(f"reading with {name}" + (f"; for {PUBLISHED} run: dsocr pull" if name == NANO else ""))
+            return run(job, partial(load, name, device, dtype, batch=batch, memory=memory), voice)
 
     _leave(work)
 
@@ -187,22 +274,16 @@ def main(version: Annotated[bool, typer.Option("--version", help="Show the versi
         raise typer.Exit
 
 
-def _choose_output(folder: Path | None, format: str) -> Output:
-    from dsocr.jobs.outputs import Folder, Printer, parse_formats
-
-    formats = parse_formats(format)
-    return Folder(folder, formats) if folder else Printer(formats, _to_stdout)
-
-
-def _load(model: str | None, device: str, dtype: str, quiet: bool, batch: int, memory: str | None) -> OCR:
-    from dsocr.model.checkpoint import NANO, PUBLISHED, default_checkpoint
-    from dsocr.ocr import load
-
-    name = model or default_checkpoint()
-    if model is None and not quiet:
-        hint = f"; for {PUBLISHED} run: dsocr pull" if name == NANO else ""
-        _note(f"reading with {name}{hint}")
-    return load(name, device, dtype, batch=batch, memory=memory)
+def _cache_folder() -> Path:
+    """Where this system's programs keep what can be made again."""
+    asked = os.environ.get("DSOCR_CACHE")
+    if asked:
+        return Path(asked).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "dsocr" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "dsocr"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsocr"
 
 
 def _leave(work: Callable[[], int]) -> None:
@@ -242,20 +323,25 @@ def _close_stdout() -> None:
 
 
 @contextmanager
-def _progress(shown: bool) -> Iterator[Callable[[str], None]]:
-    """A line on the terminal that moves while pages are read into a folder; nothing where there is no terminal."""
-    if not (shown and sys.stderr.isatty()):
-        yield lambda _: None
+def _voice(quiet: bool, stats: bool, *, moves: bool) -> Iterator[Voice]:
+    """Answers to stdout, all else to stderr; where `moves`, a terminal gets a line that moves as well."""
+    from dsocr.jobs.job import Voice
+
+    note = _note_errors if quiet else _note
+    figures = _note if stats else lambda _: None
+    if quiet or not moves or not sys.stderr.isatty():
+        yield Voice(_to_stdout, note, figures)
         return
     from rich.console import Console
     from rich.markup import escape
 
     with Console(stderr=True).status("") as status:
-        yield lambda line: status.update(escape(line))
+        yield Voice(_to_stdout, note, figures, lambda line: status.update(escape(line)))
 
 
-def _noter(quiet: bool) -> Callable[[str], None]:
-    return lambda line: _note(line) if not quiet or line.startswith("error: ") else None
+def _note_errors(line: str) -> None:
+    if line.startswith("error: "):
+        _note(line)
 
 
 def _note(line: str) -> None:

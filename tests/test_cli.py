@@ -6,17 +6,20 @@ import inspect
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from drawn_pages import inked
 from PIL import Image
 from typer.testing import CliRunner
 
 import dsocr
 from dsocr import cli
 from dsocr.errors import InputError
+from dsocr.jobs.forms import KINDS, TEXTS
 from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS
 
 FIGURE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>\nwords"
@@ -38,12 +41,17 @@ def read(checkpoint):
 
 def picture(colour: str = "white", format: str = "PNG", **options) -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (80, 60), colour).save(buffer, format, **options)
+    inked(colour=colour).save(buffer, format, **options)
     return buffer.getvalue()
 
 
-def two_pages() -> bytes:
-    return picture(format="TIFF", save_all=True, append_images=[Image.new("RGB", (80, 60), "black")])
+def pages(*colours: str) -> bytes:
+    others = [inked(colour=colour) for colour in colours[1:]]
+    return picture(colours[0], format="TIFF", save_all=True, append_images=others)
+
+
+def manifest(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture
@@ -88,7 +96,7 @@ class TestAnswers:
         result = read(page, "-o", out, "--format", "md,json,txt,picture")
         assert (result.exit_code, result.stdout) == (0, "")
         assert sorted(path.name for path in out.iterdir()) == [
-            *("images", "page.json", "page.md", "page.txt", "page_layout_1.jpg")
+            *("images", "manifest.jsonl", "page.json", "page.md", "page.txt", "page_layout_1.jpg")
         ]
         assert (out / "page.md").read_text() == "![](images/page/1_0.jpg)\n\nwords\n"
         assert Image.open(out / "images/page/1_0.jpg").size == (39, 29)
@@ -159,9 +167,12 @@ class TestDamage:
         result = read(page, *bad, page)
         assert (result.exit_code, result.stdout) == (2, "first\n\n\n<--- Page Split --->\n\nlast\n")
         assert len(mistakes(result)) == len(bad)
-        assert len(result.stderr.splitlines()) == len(bad) + 2
         for path, line in zip(bad, mistakes(result), strict=True):
             assert line.startswith(f"dsocr: error: {path}".replace("\n", "\\n"))
+        assert result.stderr.splitlines()[-len(bad) - 1 :] == [
+            f"dsocr: {len(bad)} inputs could not be read",
+            *(f"dsocr: not ok: {path}: failed".replace("\n", "\\n") for path in bad),
+        ]
 
     def test_a_folder_without_pages_says_so(self, read, rubbish):
         assert "a directory without pages" in read(rubbish[-1]).stderr
@@ -208,7 +219,7 @@ class TestMistakes:
             ("--prompt", "", "document, ocr"),
             ("--prompt", "locate:", "locate:TEXT"),
             ("--prompt", "<image> <image>", "write it once"),
-            ("--format", "html", "known: md, json, txt, picture"),
+            ("--format", "docx", "known: md, json"),
             ("--format", "picture", "add -o DIR"),
             ("--dtype", "int2", "known: auto, float32"),
             ("--device", "abacus", "known: auto, cpu"),
@@ -260,15 +271,19 @@ class TestMistakes:
 
 
 class TestEnds:
-    def test_an_interruption_keeps_the_pages_read_before(self, read, page, tmp_path, dictate):
-        (tmp_path / "two.tif").write_bytes(two_pages())
+    def test_an_interruption_keeps_the_pages_read_before_and_tells_of_every_other(self, read, page, tmp_path, dictate):
+        (tmp_path / "four.tif").write_bytes(pages("red", "green", "blue", "black"))
         dictate("first", "one", KeyboardInterrupt())
-        result = read(page, tmp_path / "two.tif", page, "-o", tmp_path / "out")
+        result = read(page, tmp_path / "four.tif", page, "-o", tmp_path / "out")
         assert (result.exit_code, result.stdout) == (130, "")
         assert result.stderr.splitlines()[-1] == "dsocr: interrupted"
-        found = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
-        told = "<!-- page 2: skipped: interrupted; nothing after this was read -->"
-        assert found == {"page.md": "first\n", "two.md": f"one\n\n<--- Page Split --->\n\n{told}\n"}
+        assert " s: 2 ok, 3 skipped\ndsocr: 1 input skipped\n" in result.stderr
+        found = {path.name: path.read_text() for path in (tmp_path / "out").glob("*.md")}
+        told = [f"<!-- page {n}: skipped: the run was interrupted before this was read -->" for n in (2, 3, 4)]
+        assert found == {"page.md": "first\n", "four.md": "\n\n<--- Page Split --->\n\n".join(["one", *told]) + "\n"}
+        ends = [(Path(line["input"]).name, line["page"], line["status"]) for line in manifest(tmp_path / "out")]
+        skipped = [("four.tif", number, "skipped") for number in (2, 3, 4)]
+        assert ends == [("page.png", 1, "ok"), ("four.tif", 1, "ok"), *skipped, ("page.png", None, "skipped")]
 
     def test_a_picture_that_cannot_be_written_does_not_cost_the_text(self, read, page, tmp_path, dictate):
         (tmp_path / "out" / "page_layout_1.jpg").mkdir(parents=True)
@@ -295,6 +310,172 @@ class TestEnds:
         assert capsys.readouterr().err == "dsocr: error: bad name\n"
 
 
+class TestJobs:
+    """What belongs to many files and many runs."""
+
+    @pytest.fixture
+    def scans(self, tmp_path) -> list[Path]:
+        for colour in ("red", "green"):
+            (tmp_path / f"{colour}.png").write_bytes(picture(colour))
+        return [tmp_path / "red.png", tmp_path / "green.png"]
+
+    def test_every_page_has_a_line_in_the_manifest(self, read, scans, tmp_path, make_pdf, dictate):
+        (tmp_path / "a.pdf").write_bytes(make_pdf(["one", None]))
+        dictate("words")
+        result = read(*scans, tmp_path / "a.pdf", tmp_path / "missing.png", "-o", tmp_path / "out")
+        lines = manifest(tmp_path / "out")
+        ends = [(Path(line["input"]).name, line["page"], line["status"], line["reason"]) for line in lines]
+        damaged, missing = "the page is damaged or missing in the PDF", f"{tmp_path / 'missing.png'}: no such file"
+        assert ends == [
+            *(("red.png", 1, "ok", None), ("green.png", 1, "ok", None)),
+            *(("a.pdf", 1, "ok", None), ("a.pdf", 2, "failed", damaged), ("missing.png", None, "failed", missing)),
+        ]
+        assert [(line["tokens"], line["attempts"], line["mode"]) for line in lines[:4]] == [
+            *[(5, 1, "tiny")] * 3,
+            (0, 0, "tiny"),
+        ]
+        assert result.exit_code == 2
+        assert result.stderr.endswith(f"dsocr: how every page ended: {tmp_path / 'out' / 'manifest.jsonl'}\n")
+
+    def test_a_manifest_can_lie_anywhere_and_without_a_folder_there_is_none(self, read, scans, tmp_path, dictate):
+        dictate("words")
+        read(scans[0], "--manifest", tmp_path / "m/of pages.jsonl")
+        assert json.loads((tmp_path / "m/of pages.jsonl").read_text())["status"] == "ok"
+        read(scans[0])
+        assert not list(tmp_path.rglob("manifest.jsonl"))
+
+    def test_a_file_that_is_no_manifest_is_not_written_into_and_no_model_is_loaded(self, scans, monkeypatch):
+        monkeypatch.setattr("dsocr.ocr.load", lambda *_, **__: pytest.fail("too late"))
+        before = scans[0].read_bytes()
+        result = dsocr_says("read", scans[0], "--model", "some/model", "--manifest", scans[0])
+        assert (result.exit_code, "is no manifest" in result.stderr) == (2, True)
+        assert scans[0].read_bytes() == before
+
+    def test_a_second_run_reads_nothing_and_writes_the_same(self, read, scans, tmp_path, dictate):
+        dictate("one", "two")
+        assert read(*scans, "-o", tmp_path / "out").exit_code == 0
+        dictate(AssertionError("read again"))
+        result = read(*reversed(scans), "-o", tmp_path / "again")
+        assert (result.exit_code, mistakes(result)) == (0, [])
+        for name in ("red.md", "green.md"):
+            assert (tmp_path / "out" / name).read_text() == (tmp_path / "again" / name).read_text()
+        assert [line["cached"] for line in manifest(tmp_path / "again")] == [True, True]
+        assert "2 ok; 2 known from before" in result.stderr
+
+    def test_without_the_cache_everything_is_read_again(self, read, scans, tmp_path, dictate):
+        for text in ("old", "new"):
+            dictate(text)
+            read(scans[0], "-o", tmp_path, "--no-cache")
+            assert (tmp_path / "red.md").read_text() == f"{text}\n"
+
+    def test_what_is_printed_is_kept_only_where_somebody_asks_for_it(self, read, scans, tmp_path, dictate):
+        for text, shown in (("one", "one"), ("two", "two"), ("three", "two")):
+            dictate(text)
+            options = ["--cache", tmp_path / "cache"] if text != "one" else []
+            assert read(scans[0], *options).stdout == f"{shown}\n"
+
+    def test_documents_whose_answers_are_there_are_left_out(self, read, scans, tmp_path, dictate):
+        dictate("old")
+        read(scans[0], "-o", tmp_path / "out", "--no-cache")
+        dictate("new")
+        result = read(*scans, "-o", tmp_path / "out", "--no-cache", "--skip-existing")
+        assert result.exit_code == 0
+        assert [(tmp_path / "out" / name).read_text() for name in ("red.md", "green.md")] == ["old\n", "new\n"]
+        last = manifest(tmp_path / "out")[1:]
+        assert [(Path(line["input"]).name, line["page"], line["status"]) for line in last] == [
+            *(("red.png", None, "skipped"), ("green.png", 1, "ok"))
+        ]
+        assert "dsocr: 1 input skipped\n" in result.stderr
+        read(*scans, "-o", tmp_path / "out", "--no-cache", "--skip-existing", "--format", "md,txt")
+        assert (tmp_path / "out/red.md").read_text() == "new\n"
+
+    def test_a_document_that_was_interrupted_is_not_left_out(self, read, tmp_path, dictate):
+        (tmp_path / "two.tif").write_bytes(pages("red", "green"))
+        again = ("-o", tmp_path / "out", "--no-cache", "--skip-existing")
+        dictate("one", KeyboardInterrupt())
+        assert read(tmp_path / "two.tif", *again).exit_code == 130
+        dictate("one", "two")
+        assert read(tmp_path / "two.tif", *again).exit_code == 0
+        assert (tmp_path / "out/two.md").read_text() == "one\n\n<--- Page Split --->\n\ntwo\n"
+        dictate(AssertionError("read again"))
+        assert read(tmp_path / "two.tif", *again).exit_code == 0
+
+    def test_answers_lie_as_the_documents_do(self, read, tmp_path, dictate):
+        for folder, colour in (("", "red"), ("one", "green"), ("one/two", "blue")):
+            (tmp_path / "scans" / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "scans" / folder / "page.png").write_bytes(picture(colour))
+        dictate(FIGURE)
+        read(tmp_path / "scans", "--recursive", "-o", tmp_path / "out", "--format", "md,picture")
+        found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+        files = ("page.md", "page_layout_1.jpg", "images/page/1_0.jpg")
+        assert found == {
+            "manifest.jsonl",
+            *(f"{folder}{file}" for folder in ("", "one/", "one/two/") for file in files),
+        }
+        assert "(images/page/1_0.jpg)" in (tmp_path / "out/one/two/page.md").read_text()
+        dictate(AssertionError("read again"))
+        again = read(tmp_path / "scans", "-r", "-o", tmp_path / "out", "--format", "md,picture", "--skip-existing")
+        assert "dsocr: 3 inputs skipped\n" in again.stderr
+
+    def test_how_markdown_is_written_can_be_chosen(self, read, tmp_path, dictate):
+        (tmp_path / "two.tif").write_bytes(pages("red", "green"))
+        text = "<|ref|>header<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>\nHEAD\n\n<|ref|>text<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>\n"
+        dictate(text + "\\(x\\)")
+        plain = read(tmp_path / "two.tif", "--no-page-marks", "--maths", "dollar", "--no-headers").stdout
+        assert plain.split() == ["$x$", "$x$"]
+        assert read(tmp_path / "two.tif").stdout.count("HEAD") == 2
+        for wrong in ("--tables=xml", "--maths=words"):
+            result = read(tmp_path / "two.tif", wrong)
+            assert (result.exit_code, len(mistakes(result))) == (2, 1)
+
+    def test_a_dry_run_tells_and_does_nothing(self, scans, tmp_path, make_pdf, monkeypatch):
+        monkeypatch.setattr("dsocr.ocr.load", lambda *_, **__: pytest.fail("a model is loaded"))
+        (tmp_path / "a.pdf").write_bytes(make_pdf(["x"] * 12, size=(595, 842)))
+        asked = [tmp_path / "a.pdf", scans[0], tmp_path / "missing.png", "-", "--mode", "base", "-o", tmp_path / "out"]
+        result = dsocr_says("read", *asked, "--dry-run")
+        assert result.stdout.splitlines() == [
+            f"{tmp_path / 'a.pdf'}: 12 pages, 2,160 vision tokens",
+            f"{scans[0]}: 1 page, 192 vision tokens",
+            "stdin: its pages cannot be counted beforehand",
+            "3 files, 13 pages, 2,352 vision tokens",
+            "how long it may take is not known: nothing has been read here with this model and mode yet",
+        ]
+        assert (result.exit_code, mistakes(result)) == (2, [f"dsocr: error: {tmp_path / 'missing.png'}: no such file"])
+        assert not (tmp_path / "out").exists()
+
+    def test_a_dry_run_estimates_by_what_runs_before_took(self, read, scans, tmp_path):
+        read(scans[0], "-o", tmp_path / "out", "--max-tokens", 2)
+        result = read(*scans, "-o", tmp_path / "out", "--dry-run", "--skip-existing")
+        assert result.stdout.splitlines()[0] == f"{scans[0]}: skipped, its answers are there already"
+        assert result.stdout.splitlines()[-1].startswith("about ")
+        assert result.stdout.endswith(" s a page, as over 1 page read here before\n")
+        assert "not known" in read(*scans, "--dry-run", "--mode", "base").stdout
+
+    def test_skipping_needs_a_folder(self, read, page):
+        result = read(page, "--skip-existing")
+        assert (result.exit_code, "add -o DIR" in result.stderr) == (2, True)
+
+    def test_quiet_has_no_summary(self, read, scans, tmp_path, dictate):
+        dictate("words")
+        assert read(*scans, "-o", tmp_path / "out", "-q").stderr == ""
+
+    @pytest.mark.parametrize(
+        ("variables", "folder"),
+        [
+            ({"DSOCR_CACHE": "~/mine"}, "home/mine"),
+            ({"XDG_CACHE_HOME": "/x"}, "/x/dsocr"),
+            ({}, "home/.cache/dsocr"),
+        ],
+    )
+    def test_read_pages_are_kept_where_this_system_keeps_such_things(self, variables, folder, tmp_path, monkeypatch):
+        for name in ("DSOCR_CACHE", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in (variables | {"HOME": str(tmp_path / "home")}).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "platform", "linux")
+        assert cli._cache_folder() == tmp_path / folder
+
+
 class TestProcess:
     """The real thing, where this process would not do."""
 
@@ -309,6 +490,28 @@ class TestProcess:
         assert done.returncode in (0, 10)
         assert done.stderr.startswith(b"dsocr: stdin page 1: ")
         assert done.stderr.count(b"\n") == 1
+
+    @pytest.mark.skipif(os.name != "posix", reason="signals")
+    def test_ctrl_c_ends_cleanly_and_the_next_run_goes_on(self, checkpoint, tmp_path):
+        (tmp_path / "many.tif").write_bytes(pages(*(f"rgb({shade}, 0, 0)" for shade in range(0, 240, 4))))
+        words = ["read", "--model", checkpoint, "--mode", "tiny", "--max-tokens", "60", tmp_path / "many.tif"]
+        command = [sys.executable, "-m", "dsocr", *map(str, words), "-o", str(tmp_path / "out")]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+            for line in running.stderr:
+                if "page 2: " in line:
+                    break
+            running.send_signal(signal.SIGINT)
+            said = running.stderr.read()
+        assert (running.returncode, said.splitlines()[-1]) == (130, "dsocr: interrupted")
+        assert "Traceback" not in said
+        first = manifest(tmp_path / "out")
+        assert [line["page"] for line in first] == list(range(1, 61))
+        read_so_far = [line["page"] for line in first if line["status"] != "skipped"]
+        subprocess.run(command, stderr=subprocess.PIPE, check=False)
+        second = manifest(tmp_path / "out")[60:]
+        assert [line["page"] for line in second] == list(range(1, 61))
+        assert {line["page"] for line in second if line["cached"]} >= set(read_so_far)
+        assert not (tmp_path / "out/.many.unfinished").exists()
 
     def test_a_reader_who_has_gone_ends_it_without_a_word(self, checkpoint, page):
         reader, writer = os.pipe()
@@ -334,6 +537,7 @@ class TestHelp:
         assert max(map(len, text.splitlines())) <= 80
         words = " ".join(text.split())
         assert ", ".join(dsocr.MODES) in words
+        assert f"One or more of {', '.join((*TEXTS, *KINDS))}." in words
         assert ", ".join(name for name in dsocr.PROMPTS if name != "locate") in words
         assert "[default: (stdout)]" in words
 

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from itertools import chain, count
 from pathlib import Path
 
-from PIL.Image import Image
-
-from dsocr.document import (
-    Document,
-    StreamingMarkdown,
-    Transcript,
-    crop_figures,
-    to_json,
-    to_markdown,
-    to_picture,
-    to_text,
-)
-from dsocr.document.to_markdown import PAGE_SEPARATOR
+from dsocr.document import SKIPPED, Document, OutputFile, StreamingMarkdown, Transcript, figure_files, text_file
+from dsocr.document.to_markdown import IMAGES_DIR
 from dsocr.errors import FileAccessError, InputError
+from dsocr.jobs.forms import ENDINGS, HTML, KINDS, MARKDOWN, OFFICIAL, TEXTS, Beside, Form, Wishes
+from dsocr.jobs.whole import clear_leftovers, write_whole
 
-PICTURE = "picture"
-MARKDOWN = "md"
-FORMATS: dict[str, Callable[[Document], str]] = {MARKDOWN: to_markdown, "json": to_json, "txt": to_text}
 _NAME_BYTES = 200
-_JPEG_SIDE_PX = 65_500  # what the format can hold, and a little less than its 16 bits could count
+_DEFAULT = Wishes()
 
 
 def parse_formats(names: str) -> tuple[str, ...]:
     """`md,json` → ("md", "json"); InputError for a format that does not exist."""
-    known = (*FORMATS, PICTURE)
+    known = (*TEXTS, *KINDS)
     formats = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
     for name in formats:
         if name not in known:
@@ -44,26 +32,37 @@ def parse_formats(names: str) -> tuple[str, ...]:
 class Printer:
     """Everything to one stream; Markdown alone comes as it is written, other forms when a document is read."""
 
-    def __init__(self, formats: tuple[str, ...], write: Callable[[str], None]) -> None:
-        """`write` takes text; a picture cannot go there."""
-        if PICTURE in formats:
-            raise InputError("format 'picture' needs a folder: add -o DIR")
-        self._formats = formats
+    def __init__(self, formats: tuple[str, ...], write: Callable[[str], None], wishes: Wishes = _DEFAULT) -> None:
+        """`write` takes text; what is more than one text cannot go there."""
+        for name in formats:
+            if name not in TEXTS:
+                raise InputError(f"format {name!r} needs a folder: add -o DIR")
+        self._formats, self._wishes = formats, wishes
         self._write = write
-        self._streams = formats == (MARKDOWN,)
+        # What a page break has cut is known only when the next page is.
+        self._streams = formats == (MARKDOWN,) and not wishes.join
+        self._figures: list[OutputFile] = []
         self._markdown: StreamingMarkdown | None = None
         self._begun = False
 
-    def begin_document(self, source: str) -> None:
+    def choose_name(self, source: str) -> str:
+        """Documents of a stream have no names."""
+        return source
+
+    def is_written(self, name: str) -> bool:
+        """What has been printed is gone."""
+        return False
+
+    def begin_document(self, source: str, name: str | None = None) -> None:
         """A document starts; its name is not shown."""
 
     def begin_page(self, page: int, width: int, height: int, labels_are_text: bool) -> None:
         """A page starts: what has been shown is marked off from it."""
         if self._streams and self._begun:
-            self._write(PAGE_SEPARATOR)
+            self._write(self._wishes.style.page_separator)
         self._begun = True
         # A stream has no folder beside it for figures.
-        self._markdown = StreamingMarkdown(page, width, height, None, labels_are_text)
+        self._markdown = StreamingMarkdown(page, width, height, None, labels_are_text, self._wishes.style)
 
     def add(self, text: str) -> None:
         """More of the page's text."""
@@ -74,36 +73,64 @@ class Printer:
         """The page is read."""
         if self._streams and self._markdown:
             self._write(self._markdown.close(transcript.status, transcript.reason))
+        if HTML in self._formats and transcript.image is not None:
+            self._figures += figure_files(transcript)
 
     def end_document(self, document: Document) -> None:
         """All pages are read."""
         if self._streams:
             self._write("\n")
             return
+        beside, self._figures = Beside(None, tuple(self._figures)), []
         for name in self._formats:
-            text = to_markdown(document, None) if name == MARKDOWN else FORMATS[name](document)
-            self._write(text + "\n")
+            self._write(TEXTS[name](document, self._wishes, beside) + "\n")
 
 
 class Folder:
-    """NAME.md, NAME.json, … in a folder, with images/NAME/ for figures and NAME_layout_PAGE.jpg for pictures."""
+    """NAME.md, NAME.json, … in a folder, with images/NAME/ for figures, and the files of forms that have several."""
 
-    def __init__(self, root: Path, formats: tuple[str, ...]) -> None:
+    def __init__(self, root: Path, formats: tuple[str, ...], wishes: Wishes = _DEFAULT) -> None:
         """Makes the folder; FileAccessError if that is not allowed."""
-        self._root, self._formats = root, formats
-        self._taken: set[str] = set()
-        self._name = ""
+        self._root, self._formats, self._wishes = root, formats, wishes
+        # The published file set has a folder of the document's name, and figures have theirs.
+        self._taken: set[str] = {IMAGES_DIR} if OFFICIAL in formats else set()
+        self._place, self._name = root, ""
+        self._forms: dict[str, Form] = {}
+        self._figures: list[OutputFile] = []
         with _writing(root):
             root.mkdir(parents=True, exist_ok=True)
+            clear_leftovers(root)
 
-    def begin_document(self, source: str) -> None:
-        """Choose the document's name: that of its file, with its suffix where two files differ in nothing else."""
-        path = Path(_shortened(Path(source).name))
+    def choose_name(self, source: str) -> str:
+        """That of the document's file, with its suffix where two files differ in nothing else; no other gets it.
+
+        Folders before it, divided by /, are kept: answers lie as the documents do.
+        """
+        *folders, last = source.split("/")
+        place = "".join(f"{_shortened(folder)}/" for folder in folders if folder.strip("."))
+        path = Path(_shortened(last))
         numbered = (f"{path.name}-{number}" for number in count(2))
         # On many disks A.md and a.md are one file; a name of dots is a folder.
-        names = (name for name in chain((path.stem, path.name), numbered) if name.strip("."))
-        self._name = next(name for name in names if name.casefold() not in self._taken)
-        self._taken.add(self._name.casefold())
+        names = (place + name for name in chain((path.stem, path.name), numbered) if name.strip("."))
+        name = next(name for name in names if name.casefold() not in self._taken)
+        self._taken.add(name.casefold())
+        return name
+
+    def is_written(self, name: str) -> bool:
+        """Whether all forms of a document are there, and no interruption cut it short."""
+        place, name = self._root / Path(name).parent, Path(name).name
+        texts = [place / f"{name}.{ENDINGS[form]}" for form in self._formats if form in TEXTS]
+        traces = [KINDS[form].trace.format(escape(name)) for form in self._formats if form in KINDS]
+        there = all(path.is_file() for path in texts) and all(any(place.glob(trace)) for trace in traces)
+        return there and not (place / _mark(name)).exists()
+
+    def begin_document(self, source: str, name: str | None = None) -> None:
+        """A document starts, under a name that was chosen before or is chosen now."""
+        path = Path(name or self.choose_name(Path(source).name))
+        self._place, self._name = self._root / path.parent, path.name
+        kinds = {form: KINDS[form] for form in self._formats if form in KINDS}
+        self._forms = {form: kind.begin(self._name, self._wishes, source) for form, kind in kinds.items()}
+        self._figures = []
 
     def begin_page(self, page: int, width: int, height: int, labels_are_text: bool) -> None:
         """Files are written when a page is whole."""
@@ -112,34 +139,49 @@ class Folder:
         """Files are written when a page is whole."""
 
     def end_page(self, transcript: Transcript) -> None:
-        """Write what needs the page's picture: figures, and the layout picture where it was asked for."""
+        """Write what needs the page's picture: figures, and pages of other forms; keep the figures of HTML."""
+        figures = list(figure_files(transcript)) if {MARKDOWN, HTML} & set(self._formats) else []
+        if HTML in self._formats:
+            self._figures += figures
         if MARKDOWN in self._formats:
-            for name, figure in crop_figures(transcript):
-                self._save(f"images/{self._name}/{name}", _jpeg(figure))
-        if PICTURE in self._formats and transcript.image is not None:
-            self._save(f"{self._name}_layout_{transcript.page}.jpg", _jpeg(to_picture(transcript)))
+            for figure in figures:
+                self._save(f"{IMAGES_DIR}/{self._name}/{figure.name}", figure.content)
+        for form in self._forms.values():
+            for file in form.add(transcript):
+                self._save(file.name, file.content)
 
     def end_document(self, document: Document) -> None:
-        """Write the text forms."""
+        """Write all that is left, and a mark beside it if an interruption cut it short.
+
+        A form that cannot be written costs no other one: what is wrong with it is raised when all are done.
+        """
+        cut_short = any(transcript.status == SKIPPED for transcript in document.transcripts)
+        if cut_short:
+            self._save(_mark(self._name), b"")
+        wrong: list[InputError] = []
         for name in self._formats:
-            if name == MARKDOWN:
-                text = to_markdown(document, f"images/{self._name}") + "\n"
-            elif name in FORMATS:
-                text = FORMATS[name](document) + "\n"
-            else:
-                continue
-            self._save(f"{self._name}.{name}", text.encode("utf-8", "replace"))
+            try:
+                for file in self._last_files(name, document):
+                    self._save(file.name, file.content)
+            except InputError as error:
+                wrong.append(error)
+        if wrong:
+            raise wrong[0]
+        if not cut_short:
+            with _writing(self._place):
+                (self._place / _mark(self._name)).unlink(missing_ok=True)
+
+    def _last_files(self, form: str, document: Document) -> Iterator[OutputFile]:
+        if form in TEXTS:
+            beside = Beside(f"{IMAGES_DIR}/{self._name}", tuple(self._figures))
+            yield text_file(f"{self._name}.{ENDINGS[form]}", TEXTS[form](document, self._wishes, beside))
+        else:
+            yield from self._forms[form].end(document)
 
     def _save(self, name: str, content: bytes) -> None:
-        path = self._root / name
+        path = self._place / name
         with _writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            half = path.with_name(f".{os.getpid()}.part")
-            try:
-                half.write_bytes(content)
-                os.replace(half, path)  # whole or not at all
-            finally:
-                half.unlink(missing_ok=True)
+            write_whole(path, content)
 
 
 @contextmanager
@@ -151,18 +193,14 @@ def _writing(path: Path) -> Iterator[None]:
         raise FileAccessError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+def _mark(name: str) -> str:
+    """The file that stands beside the answers of a document that was interrupted."""
+    return f".{name}.unfinished"
+
+
 def _shortened(name: str) -> str:
     """A file name that leaves room for an ending: most disks hold 255 bytes."""
     stem, suffix = os.path.splitext(name)
     while len(os.fsencode(stem)) > _NAME_BYTES:
         stem = stem[:-1]
     return stem + suffix
-
-
-def _jpeg(image: Image) -> bytes:
-    buffer = io.BytesIO()
-    if max(image.size) > _JPEG_SIDE_PX:
-        image = image.copy()
-        image.thumbnail((_JPEG_SIDE_PX, _JPEG_SIDE_PX))
-    image.save(buffer, "JPEG", quality=95)
-    return buffer.getvalue()

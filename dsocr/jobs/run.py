@@ -1,28 +1,42 @@
-"""Many files, one after another: each is read and written before the next, and one bad file costs only itself."""
+"""Many documents, read as one stream of pages: every page ends in its document, in the manifest and in the summary."""
 
 from __future__ import annotations
 
-import os
+import collections
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from dsocr.document import FAILED, OK, SKIPPED, Document, Transcript
+from dsocr.document import FAILED, SKIPPED, Document, Transcript
 from dsocr.errors import InputError
-from dsocr.ocr import OCR, Options, Reading
-from dsocr.pages import BrokenPage, find_inputs
-from dsocr.pages.inputs import show
+from dsocr.jobs.manifest import Facts, Manifest, Outcome
+from dsocr.jobs.memory import Housekeeper
+from dsocr.jobs.plan import THERE, Pace, sizes_of
+from dsocr.jobs.progress import Progress
+from dsocr.jobs.summary import FINE, Summary
+from dsocr.ocr import OCR, Options
+from dsocr.pages import BrokenPage
+from dsocr.pages.inputs import STDIN, Input, show
+from dsocr.pages.urls import is_url
+from dsocr.reading import Reading, Shelf, SourceEnd
 
 SOME_PAGES_NOT_OK = 10  # exit code: everything was read as far as it went, and not every page is ok
+_INTERRUPTED = "the run was interrupted before this was read"
 
 
 class Output(Protocol):
     """Where a run's answers go."""
 
-    def begin_document(self, source: str) -> None:
-        """A document starts."""
+    def choose_name(self, source: str) -> str:
+        """What the answers of a document will be called; asked in the order of the documents, read or not."""
+
+    def is_written(self, name: str) -> bool:
+        """Whether all answers of that name are there and whole."""
+
+    def begin_document(self, source: str, name: str | None = None) -> None:
+        """A document starts, under a name that was chosen or a new one."""
 
     def begin_page(self, page: int, width: int, height: int, labels_are_text: bool) -> None:
         """A page starts."""
@@ -38,80 +52,181 @@ class Output(Protocol):
 
 
 @dataclass
+class Draft:
+    """A document on its way: one that waits to be read has no pages yet."""
+
+    input: Input
+    name: str
+    transcripts: list[Transcript] = field(default_factory=list)
+
+    @property
+    def source(self) -> str:
+        """What the document is called where people see it; what follows a ? in an address may be a secret."""
+        source = self.input.source
+        if source == STDIN:
+            return self.input.name
+        return str(source).partition("?")[0] if is_url(source) else str(source)
+
+
+@dataclass
 class Run:
     """One reader, one output, and what the whole comes to.
 
-    `note` gets a line for each page and error, `progress` one for each token, `stats` one for each page's figures.
+    `note` gets a line for each page and error, `stats` one for each page's figures; facts: what the manifest says of
+    every page; shelf: where read pages are kept.
     """
 
     ocr: OCR
     output: Output
     options: Options
+    facts: Facts
     note: Callable[[str], None]
-    progress: Callable[[str], None] = lambda _: None
     stats: Callable[[str], None] = lambda _: None
+    progress: Progress = field(default_factory=Progress)
+    shelf: Shelf | None = None
+    manifest: Manifest | None = None
+    skip_existing: bool = False
     exit_code: int = 0
-    not_ok: int = 0
+    summary: Summary = field(default_factory=Summary)
+    seconds: float = 0.0
+    _drafts: collections.deque[Draft] = field(default_factory=collections.deque)
+    _housekeeper: Housekeeper = field(default_factory=Housekeeper)
 
-    def read(self, paths: Iterable[str | os.PathLike[str]]) -> int:
-        """Read files and the files in folders; gives back the exit code of the whole."""
-        for source in find_inputs(paths):
-            try:
-                self._read_document(source)
-            except InputError as error:
-                self._say(error)
-        return self.exit_code or (SOME_PAGES_NOT_OK if self.not_ok else 0)
-
-    def _read_document(self, source: str | os.PathLike[str]) -> None:
-        transcripts: list[Transcript] = []
-        name, number = str(source), 0
+    def read(self, inputs: Iterable[Input]) -> int:
+        """Read all inputs; gives back the exit code of the whole."""
+        began = time.perf_counter()
+        self._drafts.extend(draft for draft in map(self._draft, inputs) if not self._skips(draft))
+        self.progress.begin([draft.input for draft in self._drafts], self.options)
+        sources = [draft.input.source for draft in self._drafts]
         try:
-            with closing(self.ocr.readings(source, self.options)) as readings:
-                for reading in readings:
-                    name, number = reading.page.source, reading.page.number
-                    if not transcripts:
-                        self.output.begin_document(name)
-                    transcripts.append(replace(self._read_page(reading), image=None))
+            with closing(self.ocr.readings_of(sources, self.options, self.shelf)) as steps:
+                for step in steps:
+                    if isinstance(step, SourceEnd):
+                        self._end(self._drafts.popleft(), step.error)
+                    else:
+                        self._read_page(self._drafts[0], step)
         except BaseException:  # Ctrl-C above all: it must not cost the pages before, nor hide that some are missing
-            if transcripts:
-                number = max(number, transcripts[-1].page + 1)
-                transcripts.append(
-                    Transcript(number, 0, 0, "", (), SKIPPED, "interrupted; nothing after this was read")
-                )
-                with suppress(InputError):
-                    self.output.end_document(Document(name, tuple(transcripts)))
+            self._break_off()
             raise
-        self.output.end_document(Document(name, tuple(transcripts)))
+        finally:
+            self.progress.stop()
+            self.seconds = time.perf_counter() - began
+        return self.exit_code or (SOME_PAGES_NOT_OK if self.summary.not_fine else 0)
 
-    def _read_page(self, reading: Reading) -> Transcript:
-        page, began = reading.page, time.perf_counter()
+    @property
+    def pace(self) -> Pace | None:
+        """How fast those pages were read that had to be."""
+        pages = self.summary.pages.total() - self.summary.pages[SKIPPED] - self.summary.cached
+        return Pace(pages, self.seconds) if pages else None
+
+    def _draft(self, each: Input) -> Draft:
+        return Draft(each, self.output.choose_name(each.name))
+
+    def _skips(self, draft: Draft) -> bool:
+        skips = self.skip_existing and self.output.is_written(draft.name)
+        if skips:
+            self._record(Outcome(draft.source, None, SKIPPED, THERE))
+        return skips
+
+    def _read_page(self, draft: Draft, reading: Reading) -> None:
+        page, shown = reading.page, ""
         width, height = (0, 0) if isinstance(page, BrokenPage) else page.size
+        if not draft.transcripts:
+            self.output.begin_document(page.source, draft.name)
         self.output.begin_page(page.number, width, height, reading.labels_are_text)
         for delta in reading:
             self.output.add(delta.text)
-            self.progress(f"{show(page.source)} page {page.number}: {reading.tokens} tokens")
+            shown += delta.text
+            self.progress.writing(reading)
         transcript = reading.transcript()
+        if transcript.raw.startswith(shown):
+            self.output.add(transcript.raw[len(shown) :])  # it was known from before
+        elif not shown.startswith(transcript.raw):
+            self.output.add("\n\n" + transcript.raw)  # it repeated itself, and was read again
         try:
             self.output.end_page(transcript)
         except InputError as error:  # a picture that cannot be written must not cost the page's text
             self._say(error)
-        self.not_ok += transcript.status != OK
-        self.note(_report(reading, transcript, time.perf_counter() - began))
+        outcome = _outcome(draft, reading, transcript)
+        self._record(outcome)
+        draft.transcripts.append(replace(transcript, image=None))
+        self._housekeeper.sweep()
+        if outcome.status not in FINE or not self.progress.show_line:  # else the line that moves tells
+            self.note(_report(page.source, outcome))
         self.stats(_figures(reading))
-        return transcript
+
+    def _end(self, draft: Draft, error: InputError | None) -> None:
+        """A source has no more pages, or, with an error, none that could be had."""
+        if error:
+            self._say(error)
+            self._add_rest(draft, FAILED, str(error))
+        if draft.transcripts:
+            try:
+                self.output.end_document(Document(draft.source, tuple(draft.transcripts)))
+            except InputError as unwritten:
+                self._say(unwritten)
+
+    def _break_off(self) -> None:
+        """The document in hand is written as far as it is read; whatever was not read is told to be skipped."""
+        with suppress(InputError):
+            for draft in self._drafts:
+                self._add_rest(draft, SKIPPED, _INTERRUPTED)
+            if self._drafts and self._drafts[0].transcripts:
+                draft = self._drafts[0]
+                self.output.end_document(Document(draft.source, tuple(draft.transcripts)))
+
+    def _add_rest(self, draft: Draft, status: str, reason: str) -> None:
+        """The pages of a document that was begun and will not be read; of any other, the input as a whole."""
+        if not draft.transcripts:
+            self._record(Outcome(draft.source, None, status, reason))
+            return
+        for number in _numbers_after(draft, self.options):
+            draft.transcripts.append(Transcript(number, 0, 0, "", (), status, reason))
+            self._record(Outcome(draft.source, number, status, reason))
+
+    def _record(self, outcome: Outcome) -> None:
+        self.summary.add(outcome)
+        self.progress.ended(outcome)
+        if self.manifest:
+            self.manifest.write(outcome, self.facts)
 
     def _say(self, error: InputError) -> None:
         self.note(f"error: {error}")
         self.exit_code = self.exit_code or error.exit_code
 
 
-def _report(reading: Reading, transcript: Transcript, seconds: float) -> str:
+def _outcome(draft: Draft, reading: Reading, transcript: Transcript) -> Outcome:
+    stats, known = reading.stats, reading.known
+    seconds = stats.render_seconds + stats.encode_seconds + stats.prefill_seconds + stats.decode_seconds
+    return Outcome(
+        draft.source,
+        transcript.page,
+        transcript.status,
+        transcript.reason,
+        attempts=0 if isinstance(reading.page, BrokenPage) else transcript.attempts,
+        tokens=reading.tokens,
+        seconds=stats.render_seconds if known else seconds,
+        cached=known,
+    )
+
+
+def _numbers_after(draft: Draft, options: Options) -> list[int]:
+    """The pages of a document behind those that were read; one stands for all where they cannot be counted."""
+    last = draft.transcripts[-1].page
+    sizes = None
+    with suppress(InputError):
+        sizes = sizes_of(draft.input.source, options)
+    return [last + 1] if sizes is None else [size.number for size in sizes if size.number > last]
+
+
+def _report(source: str, outcome: Outcome) -> str:
     """One line about a page; that of a failed one is an error and is shown even to those who want no notes."""
-    where = f"{show(reading.page.source)} page {transcript.page}: {transcript.status}"
-    why = f" ({transcript.reason})" if transcript.reason else ""
-    if transcript.status == FAILED:
+    where = f"{show(source)} page {outcome.page}: {outcome.status}"
+    why = f" ({outcome.reason})" if outcome.reason else ""
+    if outcome.status == FAILED:
         return f"error: {where}{why}"
-    return f"{where}{why}, {reading.tokens} tokens, {seconds:.1f} s"
+    how = "known from before" if outcome.cached else f"{outcome.seconds:.1f} s"
+    return f"{where}{why}, {outcome.tokens} tokens, {how}"
 
 
 def _figures(reading: Reading) -> str:

@@ -12,14 +12,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dsocr.document import Document, Transcript, parse, to_json, to_markdown, to_text
+from dsocr.document import (
+    Document,
+    MarkdownStyle,
+    Transcript,
+    parse,
+    to_html,
+    to_json,
+    to_markdown,
+    to_official,
+    to_text,
+)
 from dsocr.document.to_markdown import PAGE_SEPARATOR
 from dsocr.errors import FileAccessError, InputError
+from dsocr.jobs.forms import KINDS, TEXTS, Wishes
 from dsocr.jobs.outputs import Folder, Printer, parse_formats
+from dsocr.pages import open_pages
 
 IMAGE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499], [500, 500, 999, 999]]<|/det|>"
 WORD = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>\n"
 PIECES = [IMAGE, "<|ref|>text<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>", "\n", "words", "<|ref|>", "\\coloneqq", "é", "-->"]
+STYLE = MarkdownStyle("gfm", "dollar", page_marks=False, drop=frozenset({"text"}))
+WISHES = Wishes()
 texts = st.lists(st.sampled_from(PIECES), max_size=6).map("".join)
 
 
@@ -45,9 +59,9 @@ def names(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
 
 
-def printed(formats: tuple[str, ...], *documents: tuple[Transcript, ...]) -> str:
+def printed(formats: tuple[str, ...], *documents: tuple[Transcript, ...], wishes: Wishes = WISHES) -> str:
     written: list[str] = []
-    printer = Printer(formats, written.append)
+    printer = Printer(formats, written.append, wishes)
     for pages in documents:
         put(printer, "a.pdf", *pages)
     return "".join(written)
@@ -79,6 +93,59 @@ class TestFolder:
     def test_figures_are_cut_only_for_the_form_that_links_them(self, tmp_path):
         put(Folder(tmp_path, ("json",)), "a.png", page(IMAGE))
         assert names(tmp_path) == ["a.json"]
+
+    def test_figures_are_part_of_the_html_and_not_beside_it(self, tmp_path):
+        document = put(Folder(tmp_path, ("html",)), "a.png", page(IMAGE))
+        assert names(tmp_path) == ["a.html"]
+        assert (tmp_path / "a.html").read_text() == to_html(document) + "\n"
+        assert to_html(document).count("data:image/jpeg") == 2
+
+    def test_the_figures_of_one_document_are_not_those_of_the_next(self, tmp_path):
+        folder, small = Folder(tmp_path, ("html",)), page(IMAGE, size=(100, 100))
+        put(folder, "a.png", page(IMAGE))
+        put(folder, "b.png", small)
+        assert (tmp_path / "b.html").read_text() == to_html(Document("b.png", (small,))) + "\n"
+
+    def test_the_published_file_set_has_a_folder_of_its_own(self, tmp_path):
+        document = put(Folder(tmp_path, ("official", "md")), "scan.png", page(IMAGE))
+        files = {file.name: file.content for file in to_official(document, "scan")}
+        assert names(tmp_path / "scan") == sorted(files)
+        assert all((tmp_path / "scan" / name).read_bytes() == content for name, content in files.items())
+        assert names(tmp_path / "images" / "scan") == ["1_0.jpg", "1_1.jpg"]
+
+    def test_a_document_called_images_does_not_mix_with_the_figures(self, tmp_path):
+        put(Folder(tmp_path, ("official", "md")), "images.pdf", page(IMAGE))
+        assert {Path(name).parts[0] for name in names(tmp_path)} == {"images", "images.pdf", "images.pdf.md"}
+
+    def test_texts_are_written_as_wished(self, tmp_path):
+        document = put(Folder(tmp_path, ("md", "txt"), Wishes(STYLE)), "a.pdf", page(IMAGE), page("<table><td>1", 2))
+        assert (tmp_path / "a.md").read_text() == to_markdown(document, "images/a", style=STYLE) + "\n"
+        assert (tmp_path / "a.txt").read_text() == to_text(document, style=STYLE) + "\n"
+
+    @pytest.mark.parametrize("form", [*TEXTS, *KINDS])
+    def test_every_form_is_known_to_be_written_once_it_is(self, tmp_path, form):
+        folder = Folder(tmp_path, (form,))
+        name = folder.choose_name("a[1].pdf")
+        assert not folder.is_written(name)
+        geometry = "{'Circle': {'circle_center': ['O: (0, 0)'], 'radius': [3]}}"
+        folder.begin_document("a[1].pdf", name)
+        for transcript in (page("<table><td>1</table>"), page(geometry, 2)):
+            folder.end_page(transcript)
+        folder.end_document(Document("a[1].pdf", (page("<table><td>1</table>"), page(geometry, 2))))
+        assert folder.is_written(name)
+
+    def test_a_pdf_is_given_back_with_its_text_and_is_not_overwritten(self, tmp_path, make_pdf):
+        (tmp_path / "a.pdf").write_bytes(original := make_pdf(["x"]))
+        put(Folder(tmp_path, ("pdf",)), str(tmp_path / "a.pdf"), page("words that were read"))
+        assert (tmp_path / "a.pdf").read_bytes() == original
+        [found] = open_pages(tmp_path / "a_text.pdf")
+        assert found.text
+
+    def test_a_form_that_cannot_be_written_costs_no_other_one(self, tmp_path, make_pdf):
+        (tmp_path / "a.pdf").write_bytes(make_pdf(["x"], password="closed"))
+        with pytest.raises(InputError, match="a.pdf|PDF"):
+            put(Folder(tmp_path / "out", ("pdf", "md")), str(tmp_path / "a.pdf"), page("words"))
+        assert (tmp_path / "out" / "a.md").read_text() == "words\n"
 
     def test_a_page_without_a_picture_has_no_layout_picture(self, tmp_path):
         failed = Transcript(1, 0, 0, "", (), "failed", "damaged")
@@ -170,23 +237,34 @@ class TestPrinter:
         printer.add("Hello wor")
         assert "".join(written) == "Hello wor"
 
-    @pytest.mark.parametrize("formats", [("txt",), ("json",), ("json", "md"), ("md", "txt")])
+    @pytest.mark.parametrize("formats", [("txt",), ("json",), ("json", "md"), ("md", "txt"), ("html",)])
     def test_other_forms_come_one_after_another_when_a_document_is_read(self, formats):
         pages = (page(IMAGE), page("two", 2))
         document = Document("a.pdf", pages)
         forms = {"md": to_markdown(document, None), "txt": to_text(document), "json": to_json(document)}
+        forms["html"] = to_html(document)
         assert printed(formats, pages) == "".join(forms[name] + "\n" for name in formats)
 
-    def test_a_picture_cannot_be_printed(self):
-        with pytest.raises(InputError, match="add -o DIR"):
-            Printer(("md", "picture"), print)
+    @given(st.lists(texts, max_size=3), st.booleans())
+    def test_the_stream_is_the_markdown_of_any_style(self, raws, join):
+        pages = tuple(page(raw, number) for number, raw in enumerate(raws, start=1))
+        shown = printed(("md",), pages, wishes=Wishes(STYLE, join))
+        assert shown == to_markdown(Wishes(STYLE, join).apply(Document("a.pdf", pages)), None, style=STYLE) + "\n"
+
+    def test_what_is_joined_is_printed_joined(self):
+        assert printed(("md",), (page("it goes"), page("on", 2)), wishes=Wishes(join=True)).startswith("it goes on\n")
+
+    @pytest.mark.parametrize("form", KINDS)
+    def test_a_form_of_several_files_cannot_be_printed(self, form):
+        with pytest.raises(InputError, match=f"format '{form}' needs a folder: add -o DIR"):
+            Printer(("md", form), print)
 
 
 def test_formats_are_named_once_in_any_order():
     assert parse_formats(" json, md,json") == ("json", "md")
 
 
-@pytest.mark.parametrize("names", ["", "md,", "html", "MD"])
+@pytest.mark.parametrize("names", ["", "md,", "docx", "MD"])
 def test_an_unknown_format_is_a_mistake(names):
-    with pytest.raises(InputError, match="known: md, json, txt, picture"):
+    with pytest.raises(InputError, match=f"known: {', '.join([*TEXTS, *KINDS])}"):
         parse_formats(names)

@@ -1,0 +1,121 @@
+"""A job from what was asked for to its exit code: what a run needs is opened, used and closed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsocr.errors import InputError
+from dsocr.jobs.cache import Cache, identify, make_recipe, reads_the_same
+from dsocr.jobs.forms import Wishes
+from dsocr.jobs.manifest import NAME, Facts, Manifest
+from dsocr.jobs.outputs import Folder, Printer
+from dsocr.jobs.plan import HISTORY, add_pace, read_pace, tell_plan
+from dsocr.jobs.progress import Progress
+from dsocr.jobs.run import Output, Run
+from dsocr.model.checkpoint import find_checkpoint
+from dsocr.ocr import OCR, Options, choose_device
+from dsocr.pages.inputs import Input
+from dsocr.version import __version__
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a person asked for.
+
+    model, device and dtype: as they were asked for. folder: for the answers, None where they are printed. manifest:
+    None where it has its usual place, or none. cache: None where nothing is kept, with its limit in bytes.
+    """
+
+    inputs: tuple[Input, ...]
+    options: Options
+    model: str
+    device: str
+    dtype: str
+    folder: Path | None
+    formats: tuple[str, ...]
+    wishes: Wishes
+    manifest: Path | None
+    cache: Path | None
+    cache_limit: int
+    skip_existing: bool
+
+    def check(self) -> None:
+        """InputError for wishes that do not go together; asked before a model is loaded in vain."""
+        if self.skip_existing and self.folder is None:
+            raise InputError("--skip-existing looks for answers in a folder: add -o DIR")
+
+    def facts(self, device: str, checkpoint: str | None = None) -> Facts:
+        """What all pages will have in common."""
+        asked = self.options
+        return Facts(self.model, asked.mode, asked.prompt, device, self.dtype, __version__, checkpoint)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """The ways to reach the person: answers, lines on the side, figures, and a line that moves where one is shown."""
+
+    say: Callable[[str], None]
+    note: Callable[[str], None]
+    stats: Callable[[str], None]
+    show_line: Callable[[str], None] | None = None
+
+
+def open_output(job: Job, say: Callable[[str], None]) -> Output:
+    """Where the answers go; InputError (FileAccessError) if that cannot be."""
+    if job.folder:
+        return Folder(job.folder, job.formats, job.wishes)
+    return Printer(job.formats, say, job.wishes)
+
+
+def plan(job: Job, voice: Voice) -> int:
+    """Tell what a run would do, and do nothing; gives back the exit code."""
+    pace = read_pace(job.cache / HISTORY, job.facts(choose_device(job.device).type)) if job.cache else None
+    # A folder that is not there yet has no answers, and must not come to be by being asked.
+    output = open_output(job, voice.say) if job.folder and job.folder.is_dir() else None
+
+    def is_there(each: Input) -> bool:
+        return job.skip_existing and output is not None and output.is_written(output.choose_name(each.name))
+
+    return tell_plan(job.inputs, job.options, is_there, pace, lambda line: voice.say(line + "\n"), voice.note)
+
+
+def run(job: Job, load: Callable[[], OCR], voice: Voice) -> int:
+    """Read it all with the reader that `load` gives; gives back the exit code."""
+    output = open_output(job, voice.say)
+    path = job.manifest or (job.folder / NAME if job.folder else None)
+    with ExitStack() as closed_at_the_end:
+        manifest = closed_at_the_end.enter_context(closing(Manifest(path))) if path else None
+        ocr = load()
+        checkpoint = identify(find_checkpoint(job.model))
+        facts = job.facts(ocr.network.device.type, checkpoint)
+        cache = None
+        if job.cache and reads_the_same(job.options):
+            recipe = make_recipe(ocr, job.options, checkpoint, job.dtype)
+            cache = closed_at_the_end.enter_context(closing(Cache(job.cache, recipe, job.cache_limit, voice.note)))
+        reading = Run(
+            ocr,
+            output,
+            job.options,
+            facts,
+            voice.note,
+            voice.stats,
+            progress=Progress(voice.show_line),
+            shelf=cache,
+            manifest=manifest,
+            skip_existing=job.skip_existing,
+        )
+        heard = True
+        try:
+            return reading.read(job.inputs)
+        except BrokenPipeError:  # whoever read our answers has had enough
+            heard = False
+            raise
+        finally:
+            if heard and (job.folder or reading.summary.total > 1):
+                for line in reading.summary.lines(reading.seconds, path):
+                    voice.note(line)
+            if job.cache and reading.pace:
+                add_pace(job.cache / HISTORY, facts, reading.pace)

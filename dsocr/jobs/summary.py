@@ -1,0 +1,73 @@
+"""What a run came to, on one screen: how many pages ended how, and which of them a person should look at."""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dsocr.document import BLANK, FAILED, OK, SKIPPED, STATUSES
+from dsocr.jobs.manifest import Outcome
+from dsocr.pages.inputs import show
+
+FINE = (OK, BLANK)
+_NAMED = 10  # pages and inputs
+
+
+@dataclass
+class Summary:
+    """Counts outcomes as they come; holds no more than it will show."""
+
+    pages: collections.Counter[str] = field(default_factory=collections.Counter)
+    inputs: collections.Counter[str] = field(default_factory=collections.Counter)
+    cached: int = 0
+    not_fine: int = 0
+    _named: list[str] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """A page or an input has ended."""
+        if outcome.page is None:
+            self.inputs[outcome.status] += 1
+        else:
+            self.pages[outcome.status] += 1
+            self.cached += outcome.cached
+        if outcome.status in FINE or (outcome.page is None and outcome.status == SKIPPED):
+            return
+        self.not_fine += 1
+        if len(self._named) < _NAMED:
+            where = show(outcome.input) + (f" page {outcome.page}" if outcome.page else "")
+            self._named.append(f"not ok: {where}: {outcome.status}")
+
+    @property
+    def total(self) -> int:
+        """How many pages and inputs without a page there were."""
+        return self.pages.total() + self.inputs.total()
+
+    def lines(self, seconds: float, manifest: Path | None) -> list[str]:
+        """The summary, a line or a few."""
+        by_status = ", ".join(f"{self.pages[status]:,} {status}" for status in STATUSES if self.pages[status])
+        cached = f"; {self.cached:,} known from before" if self.cached else ""
+        lines = [f"{count(self.pages.total(), 'page')} in {show_seconds(seconds)}: {by_status or 'none'}{cached}"]
+        if self.inputs[FAILED]:
+            lines.append(f"{count(self.inputs[FAILED], 'input')} could not be read")
+        if self.inputs[SKIPPED]:
+            lines.append(f"{count(self.inputs[SKIPPED], 'input')} skipped")
+        lines += self._named
+        if self.not_fine > len(self._named):
+            lines.append(f"not ok: {self.not_fine - len(self._named):,} more")
+        if manifest:
+            lines.append(f"how every page ended: {manifest}")
+        return lines
+
+
+def count(number: int, noun: str) -> str:
+    """Such as 1 page or 2,000 pages."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def show_seconds(seconds: float) -> str:
+    """Such as 8.2 s, 12 min or 3 h 20 min."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,56 @@
+"""The summary counts everything, names what a person should look at, and stays on one screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsocr.document import STATUSES
+from dsocr.jobs.manifest import Outcome
+from dsocr.jobs.summary import Summary, show_seconds
+
+
+def summary(*outcomes: Outcome) -> Summary:
+    summed = Summary()
+    for outcome in outcomes:
+        summed.add(outcome)
+    return summed
+
+
+def test_what_is_not_ok_is_named():
+    summed = summary(
+        Outcome("a.pdf", 1, "ok", cached=True),
+        Outcome("a.pdf", 2, "blank"),
+        Outcome("a.pdf", 3, "looped"),
+        Outcome("b.png", None, "failed", "b.png: no such file"),
+        Outcome("c.png", None, "skipped", "there"),
+    )
+    assert summed.lines(75, Path("out/manifest.jsonl")) == [
+        "3 pages in 75.0 s: 1 ok, 1 looped, 1 blank; 1 known from before",
+        "1 input could not be read",
+        "1 input skipped",
+        "not ok: a.pdf page 3: looped",
+        "not ok: b.png: failed",
+        "how every page ended: out/manifest.jsonl",
+    ]
+
+
+@given(st.lists(st.tuples(st.sampled_from(STATUSES), st.none() | st.integers(1, 9999)), max_size=60))
+def test_however_many_there_are_it_is_one_screen_and_counts_them_all(ends):
+    summed = summary(*(Outcome("a.pdf", page, status) for status, page in ends))
+    lines = summed.lines(1, None)
+    assert len(lines) <= 14
+    assert summed.total == len(ends)
+    bad = sum(status not in ("ok", "blank") and not (status == "skipped" and page is None) for status, page in ends)
+    assert sum(line.startswith("not ok: a.pdf") for line in lines) == min(bad, 10)
+    assert (f"not ok: {bad - 10} more" in lines) == (bad > 10)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.04, "0.0 s"), (99.94, "99.9 s"), (100, "2 min"), (5940, "99 min"), (12000, "3 h 20 min")]
+)
+def test_times_are_shown_as_people_say_them(seconds, shown):
+    assert show_seconds(seconds) == shown
