@@ -245,7 +245,9 @@ def taps(network: Network, gaze: Gaze | None) -> Iterator[Seen]:
         def note(module: nn.Module, given: tuple[Any, ...]) -> None:
             seen.after = given[0]
 
-        handles.append(network.decoder.layers[-1].attention.register_forward_pre_hook(note))
+        last_layer = network.decoder.layers[-1]
+        assert isinstance(last_layer, DecoderLayer)
+        handles.append(last_layer.attention.register_forward_pre_hook(note))
     for part in network.modules():
         if isinstance(part, MixtureOfExperts):
             handles.append(part.register_forward_pre_hook(lambda moe, given: seen.balance.append(balance(moe, *given))))

@@ -36,6 +36,8 @@ def nano_config(vocab_size: int) -> dict[str, Any]:
         "width": 128,
         "layers": 4,
         "heads": 4,
+        # No layer sees the whole sheet: what a window's edge cuts is hard to know again, so the windows are large.
+        "window_size": 22,
         "global_attn_indexes": [],
         "downsample_channels": [256, 320],
         "neck_channels": 128,
@@ -89,41 +91,53 @@ class Stage:
     decay_from: float = 0.6
 
 
-# Reading is taught from text that can partly be guessed; the encoder has learned from less of it.
-_READING = {"random": 0.08, "words": 0.25, "prose": 0.55, "numbers": 0.04, "shuffled": 0.08}
+# Crops of two by two windows: positions and edges as in a whole view, at a fifth of its price for each step.
+_LOOK = Stage(
+    "look",
+    6000,
+    1,
+    2e-3,
+    encoder=True,
+    decoder=False,
+    crops={704: 0.85, 1024: 0.15},
+    stretch=(1.55, 2.0),
+    styles=0.15,
+    decay_from=1.0,
+)
+# Reading is taught from text that cannot be guessed, then from text as people write it.
+_HARD = {"random": 0.3, "words": 0.2, "prose": 0.3, "shuffled": 0.12, "numbers": 0.08}
+_USUAL = {"random": 0.1, "words": 0.18, "prose": 0.57, "shuffled": 0.1, "numbers": 0.05}
 _READ = Stage(
     "read",
-    2300,
-    4,
-    1.5e-3,
+    3000,
+    2,
+    1.2e-3,
     encoder=True,
     sam=False,
     decoder=True,
     modes={"gundam": 1.0},
-    styles=0.05,
-    text=_READING,
+    styles=0.04,
+    text=_HARD,
     dense=0.3,
     guide=1.0,
-    forced=0.6,
-    corrupted=0.05,
+    forced=0.4,
+    corrupted=0.07,
+    full=0.6,
+    decay_from=1.0,
 )
 STAGES = (
-    Stage("look", 1600, 12, 1.5e-3, encoder=True, decoder=False, stretch=(1.0, 1.0), styles=0.0, decay_from=1.0),
-    # Whole views among the crops: only there the position tables are as large as in reading.
-    Stage("look wider", 1700, 12, 1.5e-3, encoder=True, decoder=False, crops={192: 0.65, 640: 0.3, 1024: 0.05}),
+    _LOOK,
+    replace(_LOOK, name="look closely", steps=5400, decay_from=0.5),
     _READ,
-    Stage(
-        "look closer",
-        1300,
-        12,
-        1.2e-3,
-        encoder=True,
-        decoder=False,
-        crops={192: 0.85, 1024: 0.15},
-        stretch=(1.5, 2.3),
-        styles=0.05,
-    ),
     replace(
-        _READ, name="read on", steps=1250, learning_rate=1e-3, sam=True, stretch=(1.5, 2.3), forced=0.4, decay_from=0.15
+        _READ,
+        name="read on",
+        steps=1500,
+        learning_rate=1e-3,
+        text=_USUAL,
+        styles=0.02,
+        forced=0.0,
+        full=0.35,
+        decay_from=0.0,
     ),
 )
