@@ -1,6 +1,6 @@
 """Peak memory of `dsocr read` on PDFs of 200 and of 3,000 pages: `python benchmarks/flat_memory.py [PAGES ...]`.
 
-Each PDF is written here, a page of A4 with one short line for each; with --scans, every page is a picture of its own.
+Each PDF is written here, pages of A4 with one short line; with --scans, every page is a picture of some 200 KB.
 Each is read in a process of its own, in mode tiny and with two tokens a page, so that the run is about memory alone.
 """
 
@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 A4 = (595, 842)
 SCAN = (827, 1169)  # A4 at 100 dpi
+GRAIN = (827, 250)
 COMMAND = ["read", "--model", "nano", "--mode", "tiny", "--max-tokens", "2", "--no-cache", "--quiet"]
 
 
@@ -53,6 +54,8 @@ def write_pdf(path: Path, pages: int, scans: bool) -> None:
 def _picture(number: int) -> bytes:
     page = Image.new("L", SCAN, "white")
     ImageDraw.Draw(page).text((80, 80), f"Page {number}", fill="black", font_size=30)
+    # Nothing can compress this, as little can compress the grain of paper.
+    page.paste(Image.frombytes("L", GRAIN, os.urandom(GRAIN[0] * GRAIN[1])), (0, SCAN[1] - GRAIN[1]))
     content = zlib.compress(page.tobytes())
     head = b"<</Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/DeviceGray/BitsPerComponent 8" % SCAN
     return head + b"/Filter/FlateDecode/Length %d>>stream\n%s\nendstream" % (len(content), content)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 HOUSE = Path(__file__).parents[1] / "dsocr"
 FLOORS = (
-    {"errors"},
+    {"errors", "version"},
     {"views", "document", "prompts", "kernels"},
     {"pages", "model"},
     {"engine"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 from dsocr.engine.novelty import SPEAKING, Novelty, own_words
@@ -98,8 +99,6 @@ def exactly_allowed(run: Run) -> float:
         return max(enough, run.begun, ROWS * size / (ends or cells))
     if "</tr>" in unit:
         return max(enough, run.begun, SAID * size / ends)
-    if ends <= 1 and not cells and words >= SPEAKING:
-        return enough  # running text follows itself word for word: no need to wait for its end
     if not ends and words <= 0 and any(map(str.isdecimal, unit)):
         enough = DIGITS / _width(unit)
     return max(enough, run.begun)
@@ -126,7 +125,7 @@ def alike_allowed(run: Run) -> float:
 
 def _loop(run: Run, exact: bool) -> Loop:
     shown = run.written if len(run.written) <= _SHOWN else run.written[: _SHOWN - 1] + "…"
-    return Loop(run.start, shown, _kind(run.unit), run.length // len(run.unit) + 1, exact)
+    return Loop(run.start, shown, _kind(run.unit), ceil(run.length / len(run.unit)) + 1, exact)
 
 
 def _kind(unit: str) -> Kind:

@@ -108,6 +108,6 @@ class Novelty:
         """The place of the line from which on lines take far less than they hold."""
         press = zlib.compressobj()
         taken = [len(press.compress(line) + press.flush(zlib.Z_SYNC_FLUSH)) - _FLUSHED for _, line in self._lines]
-        gains = (len(line) - dense / 2 * new for (_, line), new in zip(self._lines, taken, strict=True))
+        gains = (len(line) - dense / 3 * new for (_, line), new in zip(self._lines, taken, strict=True))
         walk = list(accumulate(gains, initial=0.0))[:-1]
         return self._lines[min(range(len(walk)), key=walk.__getitem__)][0]

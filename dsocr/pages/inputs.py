@@ -1,58 +1,98 @@
-"""From what a person names to files that are safe to open: folders are expanded, pipes and devices refused."""
+"""From what a person names to files that are safe to open: folders, patterns and archives become what is in them."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from dsocr.errors import FileAccessError, InputError
+from dsocr.pages.archives import ArchiveLimits, Member, list_members
+from dsocr.pages.formats import recognise_archive
+from dsocr.pages.names import show as show
+from dsocr.pages.patterns import is_pattern, list_folder, match_files
+from dsocr.pages.urls import is_url, name_of_url
 
 STDIN = "-"
-SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif"})
 
 
-def find_inputs(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str | os.PathLike[str]]:
-    """Each file as it was named, each folder as the files in it; never raises for what it finds.
+@dataclass(frozen=True)
+class Input:
+    """One document to read, and its name within what a person named, so that answers can lie as the inputs do.
 
-    A missing file or an empty folder is handed on as it is, so that open_pages can say what is wrong with it while
-    the caller goes on with the others.
+    source: what open_pages takes. name: parts divided by "/", without the folder that was named: "letters/page.pdf" in
+    a tree, "scans.zip/letters/page.pdf" in an archive, else the file's own name. Two inputs may have the same name.
+    """
+
+    source: str | os.PathLike[str]
+    name: str
+
+
+def find_inputs(
+    paths: Iterable[str | os.PathLike[str]], *, recursive: bool = False
+) -> Iterator[str | os.PathLike[str]]:
+    """The sources of walk_inputs, for those who need no names."""
+    return (found.source for found in walk_inputs(paths, recursive=recursive))
+
+
+def walk_inputs(
+    paths: Iterable[str | os.PathLike[str]], *, recursive: bool = False, limits: ArchiveLimits | None = None
+) -> Iterator[Input]:
+    """Each file as it was named, each folder, pattern and archive as the files in it; never raises for what it finds.
+
+    recursive: also the folders in a folder, but no links to folders. A missing file, an empty folder or a damaged
+    archive is handed on as it is, so that open_pages can say what is wrong with it while the caller goes on with the
+    others. Archives are looked into where they, or a pattern for them, are named, and not where they lie in a folder.
     """
     for path in paths:
-        try:
-            yield from files_of(path)
-        except InputError:
-            yield path
+        if path == STDIN:
+            yield Input(path, "stdin")
+        elif is_url(path):
+            yield Input(path, name_of_url(str(path)))
+        elif is_pattern(path):
+            yield from _walk_pattern(str(path), limits)
+        elif os.path.isdir(path):
+            yield from _walk_folder(Path(path), recursive)
+        else:
+            yield from _walk_file(path, Path(path).name or show(path), limits)
 
 
-def files_of(path: str | os.PathLike[str]) -> list[str | os.PathLike[str]]:
-    """The path itself, or a folder's own files: no hidden ones, known suffixes only, 2 before 10.
+def files_of(path: str | os.PathLike[str], limits: ArchiveLimits | None = None) -> list[str | os.PathLike[str]]:
+    """The path itself, or a folder's own files or an archive's members: known suffixes only, 2 before 10.
 
-    Folders inside the folder are left alone. InputError if nothing is left, FileAccessError if it may not be read.
+    Hidden ones, and a folder's folders and archives, are left alone. InputError if nothing is left, FileAccessError if
+    it may not be read.
     """
-    if path == STDIN or not os.path.isdir(path):
+    if path == STDIN or isinstance(path, Member):
         return [path]
-    try:
-        found = [entry for entry in Path(path).iterdir() if _is_wanted(entry)]
-    except PermissionError as error:
-        raise FileAccessError(f"{show(path)}: the folder may not be read; check its permissions") from error
-    except OSError as error:
-        raise InputError(f"{show(path)}: the folder cannot be read ({error.strerror})") from error
-    if not found:
-        known = ", ".join(sorted(SUFFIXES))
-        raise InputError(f"{show(path)}: a directory without pages; the files in it must end in one of {known}")
-    return [*sorted(found, key=_natural_order)]
+    if os.path.isdir(path):
+        return [*_files_of_folder(Path(path))]
+    if _is_archive(path):
+        return [*_members(path, limits)]
+    return [path]
 
 
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    """Opens a regular file; InputError if there is none or it is a pipe or device, FileAccessError if it is barred."""
+def holds_documents(path: str | os.PathLike[str]) -> bool:
+    """Whether it is a folder or an archive, whose files are documents each of their own."""
+    return path != STDIN and not isinstance(path, Member) and (os.path.isdir(path) or _is_archive(path))
+
+
+def open_input(path: str | os.PathLike[str]) -> BinaryIO:
+    """Opens a regular file or an archive's member; InputError if there is none, FileAccessError if it is barred.
+
+    The path "scans.zip/page.pdf" leads to the member of that name where scans.zip is no folder.
+    """
+    member = path if isinstance(path, Member) else _find_member(path)
+    if member:
+        return member.open()
     try:
         regular = stat.S_ISREG(os.stat(path).st_mode)  # Asked first: to open a pipe is to wait for a writer.
         file = open(path, "rb") if regular else None  # noqa: SIM115 - the caller closes it
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{show(path)}: no such file") from error
     except PermissionError as error:
         raise FileAccessError(f"{show(path)}: the file may not be read; check its permissions") from error
@@ -63,17 +103,80 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     return file
 
 
-def show(path: str | os.PathLike[str]) -> str:
-    """A name as it may stand in a one-line message: line breaks and other invisible characters escaped."""
-    letters = (letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in str(path))
-    return "".join(letters) or "''"
+def _walk_pattern(pattern: str, limits: ArchiveLimits | None) -> Iterator[Input]:
+    root, files = match_files(pattern)
+    for file in files:
+        yield from _walk_file(file, file.relative_to(root).as_posix(), limits)
+    if not files:
+        yield Input(pattern, show(pattern))
+
+
+def _walk_folder(root: Path, recursive: bool) -> Iterator[Input]:
+    waiting, empty = [root], True
+    while waiting:
+        folder = waiting.pop()
+        try:
+            entries = list_folder(folder)
+        except OSError:
+            entries, empty = [], False
+            yield Input(folder, folder.name)  # Whoever opens it is told why this cannot be done.
+        for file in filter(_is_wanted, entries):
+            empty = False
+            yield Input(file, file.relative_to(root).as_posix())
+        if recursive:
+            waiting += [entry for entry in reversed(entries) if os.path.isdir(entry) and not entry.is_symlink()]
+    if empty:
+        yield Input(root, root.name)
+
+
+def _walk_file(path: str | os.PathLike[str], name: str, limits: ArchiveLimits | None) -> Iterator[Input]:
+    try:
+        found = files_of(path, limits)
+    except InputError:
+        found = [path]
+    for file in found:
+        within = f"/{file.name}" if isinstance(file, Member) and file is not path else ""
+        yield Input(file, name + within)
+
+
+def _files_of_folder(folder: Path) -> list[Path]:
+    try:
+        found = [entry for entry in list_folder(folder) if _is_wanted(entry)]
+    except PermissionError as error:
+        raise FileAccessError(f"{show(folder)}: the folder may not be read; check its permissions") from error
+    except OSError as error:
+        raise InputError(f"{show(folder)}: the folder cannot be read ({error.strerror})") from error
+    if not found:
+        known = ", ".join(sorted(SUFFIXES))
+        raise InputError(f"{show(folder)}: a directory without pages; the files in it must end in one of {known}")
+    return found
 
 
 def _is_wanted(entry: Path) -> bool:
-    return not entry.name.startswith(".") and entry.suffix.lower() in SUFFIXES and not entry.is_dir()
+    return entry.suffix.lower() in SUFFIXES and not os.path.isdir(entry)
 
 
-def _natural_order(entry: Path) -> tuple[list[str | int], str]:
-    """Page 2 before page 10; every second part of the split is a number, so that like meets like."""
-    parts = re.split(r"([0-9]+)", entry.name.casefold())
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)], entry.name
+def _is_archive(path: str | os.PathLike[str]) -> bool:
+    try:
+        with open_input(path) as file:
+            return recognise_archive(file) is not None
+    except (InputError, OSError):
+        return False
+
+
+def _members(archive: str | os.PathLike[str], limits: ArchiveLimits | None) -> list[Member]:
+    try:
+        return list_members(open_input(archive), str(archive), SUFFIXES, limits)
+    except InputError as error:
+        raise type(error)(f"{show(archive)}: {error}") from error
+
+
+def _find_member(path: str | os.PathLike[str]) -> Member | None:
+    """The member that a path leads to through an archive; None where the path is that of a file, or of nothing."""
+    if os.path.lexists(path):
+        return None
+    archive = next((parent for parent in Path(path).parents if os.path.isfile(parent)), None)
+    if archive is None or not _is_archive(archive):
+        return None
+    name = Path(path).relative_to(archive).as_posix()
+    return next((member for member in _members(archive, None) if member.name == name), None)

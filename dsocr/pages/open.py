@@ -4,48 +4,41 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from PIL import Image
 
 from dsocr.errors import InputError
-from dsocr.pages.inputs import STDIN, files_of, open_file, show
-from dsocr.pages.page import DEFAULT_MAX_PIXELS, BrokenPage, Page
+from dsocr.pages.apart import Child
+from dsocr.pages.formats import PagedFile, Wish, open_paged
+from dsocr.pages.inputs import STDIN, files_of, open_input
+from dsocr.pages.names import show
+from dsocr.pages.page import DEFAULT_MAX_PIXELS, BrokenPage, Page, PageSize
 from dsocr.pages.page_ranges import PageRange, parse_ranges, select_pages
-from dsocr.pages.pdf import PdfFile
-from dsocr.pages.pictures import PictureFile, read_picture
+from dsocr.pages.pictures import read_picture
+from dsocr.pages.urls import is_url, parse_url
+
+if TYPE_CHECKING:
+    from dsocr.pages.fetch import Web
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | Page"
 
 DEFAULT_DPI = 144.0  # as the model's authors draw their PDFs
 
-# How the first bytes of a file tell its format; names and suffixes are not trusted.
-_SIGNATURES = {
-    "PNG": rb"\x89PNG\r\n\x1a\n",
-    "JPEG": rb"\xff\xd8\xff",
-    "WebP": rb"RIFF....WEBP",
-    "TIFF": rb"II[*+]\0|MM\0[*+]",
-    "BMP": rb"BM",
-    "GIF": rb"GIF8[79]a",
-    "PDF": rb".{0,1019}%PDF-",
-}
-_HEAD_BYTES = 1024
-
 
 @dataclass(frozen=True)
-class _Wish:
+class _Task:
     """What the caller asked for, checked."""
 
     ranges: tuple[PageRange, ...]
-    dpi: float
-    password: str | None
-    max_pixels: int
+    wish: Wish
+    open: Callable[[BinaryIO, str, Wish], PagedFile]
+    web: Web | None
 
 
 def open_pages(
@@ -55,47 +48,89 @@ def open_pages(
     dpi: float = DEFAULT_DPI,
     password: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    apart: bool | Child = False,
+    web: Web | None = None,
 ) -> Iterator[Page | BrokenPage]:
-    """The pages of a file, a folder (each file in turn), "-" (standard input), bytes, a Pillow image or a Page.
+    """The pages of a file, a folder or archive (each file in turn), an http(s) address, "-" (standard input), bytes,
+    a Pillow image or a Page.
 
     pages is a selection such as "1-3,7,10-" of each file; dpi (dots per inch) and password are for PDFs. Each page
     of a TIFF and each frame of an animation is a page. A page that cannot be shown among others comes as a
     BrokenPage in its place; where it is the only one of its file, or the file itself cannot be used, InputError
     (FileAccessError, EncryptedError) is raised, which for a folder ends the walk: see find_inputs.
+
+    apart: decoders run in a child process with limits, so that a file can do no harm to this one. True starts one for
+    this call; a Child serves any number of calls. web: the limits of what is fetched.
     """
-    if not (math.isfinite(dpi) and dpi > 0):
-        raise InputError(f"dpi {dpi:g} is not a resolution; the usual one is {DEFAULT_DPI:g}")
     if not isinstance(source, (str, os.PathLike, bytes, Image.Image, Page)):
         raise InputError(
             f"a {type(source).__name__} is no source of pages; give a path, bytes, a Pillow image or a Page"
         )
+    ranges, wish = parse_ranges(pages), _make_wish(dpi, password, max_pixels)
+    if apart is True:
+        return _walk_apart(source, ranges, wish, web)
+    return _walk(source, _Task(ranges, wish, apart.open if apart else open_paged, web))
+
+
+def measure_pages(
+    path: str | os.PathLike[str],
+    *,
+    pages: str | None = None,
+    dpi: float = DEFAULT_DPI,
+    password: str | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    apart: Child | None = None,
+) -> list[PageSize]:
+    """How large the pages of a file are that open_pages would give; none of them is drawn or decoded.
+
+    apart: the child that opens the file. Raises InputError (FileAccessError, EncryptedError) where it cannot be used.
+    """
+    ranges, wish = parse_ranges(pages), _make_wish(dpi, password, max_pixels)
+    open_there = apart.open if apart else open_paged
+    with open_input(path) as file, _naming(str(path)), closing(open_there(file, str(path), wish)) as opened:
+        return [_measure(opened, number) for number in select_pages(ranges, len(opened))]
+
+
+def _make_wish(dpi: float, password: str | None, max_pixels: int) -> Wish:
+    if not (math.isfinite(dpi) and dpi > 0):
+        raise InputError(f"dpi {dpi:g} is not a resolution; the usual one is {DEFAULT_DPI:g}")
     if max_pixels < 1:
         raise InputError(f"max-pixels {max_pixels} leaves no page to read; the usual limit is {DEFAULT_MAX_PIXELS}")
-    return _walk(source, _Wish(parse_ranges(pages), dpi, password, max_pixels))
+    return Wish(dpi, password, max_pixels)
 
 
-def _walk(source: Source, wish: _Wish) -> Iterator[Page | BrokenPage]:
+def _walk_apart(
+    source: Source, ranges: tuple[PageRange, ...], wish: Wish, web: Web | None
+) -> Iterator[Page | BrokenPage]:
+    with Child() as child:
+        yield from _walk(source, _Task(ranges, wish, child.open, web))
+
+
+def _walk(source: Source, task: _Task) -> Iterator[Page | BrokenPage]:
     if isinstance(source, Page):
         yield source
     elif isinstance(source, Image.Image):
-        yield _read_image(source, wish)
+        yield _read_image(source, task)
     elif isinstance(source, bytes):
-        yield from _read_file(BytesIO(source), "bytes", wish)
+        yield from _read_file(BytesIO(source), "bytes", task)
     elif source == STDIN:
-        yield from _read_file(_read_stdin(), "stdin", wish)
+        yield from _read_file(_read_stdin(), "stdin", task)
     elif source == "":
         raise InputError("the file name is empty")
+    elif is_url(source):
+        with _fetch(str(source), task) as file:
+            yield from _read_file(file, str(parse_url(str(source))), task)
     else:
         for path in files_of(source):
-            with open_file(path) as file:
-                yield from _read_file(file, str(path), wish)
+            with open_input(path) as file:
+                yield from _read_file(file, str(path), task)
 
 
-def _read_image(image: Image.Image, wish: _Wish) -> Page:
+def _read_image(image: Image.Image, task: _Task) -> Page:
     source = str(getattr(image, "filename", "") or "image")
     with _naming(source):
-        select_pages(wish.ranges, 1)
-        return read_picture(image, source, 1, max_pixels=wish.max_pixels)
+        select_pages(task.ranges, 1)
+        return read_picture(image, source, 1, max_pixels=task.wish.max_pixels)
 
 
 def _read_stdin() -> BinaryIO:
@@ -104,35 +139,23 @@ def _read_stdin() -> BinaryIO:
     return BytesIO(sys.stdin.buffer.read())
 
 
-def _read_file(file: BinaryIO, source: str, wish: _Wish) -> Iterator[Page | BrokenPage]:
+def _fetch(address: str, task: _Task) -> BinaryIO:
+    from dsocr.pages.fetch import fetch  # Most runs do without the network, and so do all children.
+
+    return fetch(address, task.web)
+
+
+def _read_file(file: BinaryIO, source: str, task: _Task) -> Iterator[Page | BrokenPage]:
     with _naming(source):
-        opened = _open(file, source, wish)
+        opened = task.open(file, source, task.wish)
     with closing(opened):
         with _naming(source):
-            numbers = select_pages(wish.ranges, len(opened))
+            numbers = select_pages(task.ranges, len(opened))
         for number in numbers:
             yield _read_page(opened, source, number)
 
 
-def _open(file: BinaryIO, source: str, wish: _Wish) -> PdfFile | PictureFile:
-    format = _recognise(file)
-    if format == "PDF":
-        return PdfFile(file, source, password=wish.password, dpi=wish.dpi, max_pixels=wish.max_pixels)
-    return PictureFile(file, source, format, max_pixels=wish.max_pixels)
-
-
-def _recognise(file: BinaryIO) -> str:
-    head = file.read(_HEAD_BYTES)
-    file.seek(0)
-    if not head:
-        raise InputError("the file is empty")
-    for format, signature in _SIGNATURES.items():
-        if re.match(signature, head, re.DOTALL):
-            return format
-    raise InputError(f"its content is in none of the known formats: {', '.join(_SIGNATURES)}")
-
-
-def _read_page(opened: PdfFile | PictureFile, source: str, number: int) -> Page | BrokenPage:
+def _read_page(opened: PagedFile, source: str, number: int) -> Page | BrokenPage:
     """A bad page must not cost the good ones around it; alone, it is the file that is bad."""
     try:
         return opened.read(number)
@@ -140,6 +163,13 @@ def _read_page(opened: PdfFile | PictureFile, source: str, number: int) -> Page 
         if len(opened) > 1:
             return BrokenPage(source, number, str(error))
         raise type(error)(f"{show(source)}: {error}") from error
+
+
+def _measure(opened: PagedFile, number: int) -> PageSize:
+    try:
+        return PageSize(number, *opened.measure(number))
+    except InputError:  # what is wrong with it is said when it is read
+        return PageSize(number, 0, 0)
 
 
 @contextmanager

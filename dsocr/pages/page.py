@@ -40,6 +40,15 @@ class BrokenPage:
     reason: str
 
 
+@dataclass(frozen=True)
+class PageSize:
+    """A page's number and its sides in pixels, found without looking at it; 0 by 0 where the page is damaged."""
+
+    number: int
+    width: int
+    height: int
+
+
 def check_size(width: float, height: float, max_pixels: int, remedy: str = "raise --max-pixels") -> None:
     """InputError for a page of width x height pixels that is too small to read or too large to decode."""
     size = f"{width:,.0f} x {height:,.0f} pixels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import suppress
 from typing import BinaryIO
@@ -14,6 +15,8 @@ from dsocr.errors import EncryptedError, InputError
 from dsocr.pages.page import Page, check_size
 
 POINTS_PER_INCH = 72
+_PAGES_AN_OPENING = 32
+_MOST_LETTERS = 1_000_000  # of a text layer; a page full of print has ten thousand
 
 # The PDF library keeps state for the whole process: two threads inside it at once would crash Python itself.
 # The same thread may enter twice, as the garbage collector can close a forgotten document at any moment.
@@ -26,6 +29,7 @@ class PdfFile:
     def __init__(self, file: BinaryIO, source: str, *, password: str | None, dpi: float, max_pixels: int) -> None:
         """Opens the PDF: EncryptedError without the right password, InputError if it is damaged or has no pages."""
         self._source, self._dpi, self._max_pixels = source, dpi, max_pixels
+        self._file, self._password, self._drawn = file, password, 0
         with _ONE_AT_A_TIME:
             self._document = _open(file, password)
 
@@ -37,6 +41,7 @@ class PdfFile:
     def read(self, number: int) -> Page:
         """Draws the page, counted from 1, without alpha on white; InputError if it is damaged or too large."""
         with _ONE_AT_A_TIME:
+            self._start_afresh()
             try:
                 page = self._document[number - 1]
             except pdfium.PdfiumError as error:
@@ -46,10 +51,29 @@ class PdfFile:
             finally:
                 page.close()
 
+    def measure(self, number: int) -> tuple[int, int]:
+        """(width, height) in pixels that the page, counted from 1, would be drawn with; InputError if it is damaged."""
+        scale = self._dpi / POINTS_PER_INCH
+        with _ONE_AT_A_TIME:
+            try:
+                width, height = self._document.get_page_size(number - 1)
+            except pdfium.PdfiumError as error:
+                raise InputError("the page is damaged or missing in the PDF") from error
+        return math.ceil(width * scale), math.ceil(height * scale)
+
     def close(self) -> None:
         """Gives back the PDF library's memory."""
         with _ONE_AT_A_TIME:
             self._document.close()
+
+    def _start_afresh(self) -> None:
+        """Opens the file anew every few pages: the library holds on to all that it has read of an open one."""
+        self._drawn += 1
+        if self._drawn % _PAGES_AN_OPENING == 0:
+            with suppress(InputError):  # Whatever has become of the file, it may yet give its other pages.
+                fresh = _open(self._file, self._password)
+                self._document.close()
+                self._document = fresh
 
     def _draw(self, page: pdfium.PdfPage) -> Image.Image:
         scale = self._dpi / POINTS_PER_INCH
@@ -94,13 +118,13 @@ def _refusal(code: int | None, password: str | None) -> InputError:
 
 
 def _text_layer(page: pdfium.PdfPage) -> str | None:
-    """The text that lies in the page, lines ended by a newline; None if there is none to be had."""
+    """The text that lies in the page, lines ended by a newline; None if there is none, or too much to be true."""
     try:
         textpage = page.get_textpage()
     except pdfium.PdfiumError:
         return None
     try:
-        text: str = textpage.get_text_bounded()
+        text: str = textpage.get_text_bounded() if textpage.count_chars() <= _MOST_LETTERS else ""
     finally:
         textpage.close()
     return "\n".join(text.split("\r\n")).strip() or None

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from dsocr.pages.modes import Mode
-from dsocr.views import Views
+from dsocr.views import PIXELS_PER_TOKEN, Views, VisionLayout
 
 PADDING_COLOUR = (127, 127, 127)
 
@@ -34,6 +34,12 @@ def choose_grid(width: int, height: int, mode: Mode) -> tuple[int, int]:
         if difference < smallest or (difference == smallest and detailed):
             chosen, smallest = (columns, rows), difference
     return chosen
+
+
+def choose_layout(width: int, height: int, mode: Mode) -> VisionLayout:
+    """How the tokens of a page of that many pixels will lie, known without its picture."""
+    columns, rows = choose_grid(width, height, mode)
+    return VisionLayout(mode.overview_px // PIXELS_PER_TOKEN, mode.tile_px // PIXELS_PER_TOKEN, rows, columns)
 
 
 def _grids(mode: Mode) -> list[tuple[int, int]]:

@@ -357,7 +357,7 @@ class TestRubbish:
     def test_an_empty_file(self) -> None:
         assert refusal(b"") == "bytes: the file is empty"
 
-    @pytest.mark.parametrize("data", [b"just text", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"PK\x03\x04zip"])
+    @pytest.mark.parametrize("data", [b"just text", b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
     def test_what_is_no_page_is_told_what_would_be(self, data: bytes, tmp_path: Path) -> None:
         (tmp_path / "page.png").write_bytes(data)
         assert "none of the known formats: PNG, JPEG, WebP, TIFF, BMP, GIF, PDF" in refusal(tmp_path / "page.png")
