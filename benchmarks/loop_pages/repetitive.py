@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.loop_pages.words import CHINESE, DAYS, MONTHS, Words, table, tag, tagged
+from benchmarks.loop_pages.words import CHINESE, CITIES, DAYS, MONTHS, Words, table, tag, tagged
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ def array(words: Words) -> str:
 
 
 def joined_array(words: Words) -> str:
-    value = words.rng.choice(["0", "0.0", "1", "null", "0x00"])
-    return "[" + ", ".join([value] * words.rng.randint(20, 120)) + "]"
+    value, most = words.rng.choice([("0", 200), ("0.0", 150), ("1", 200), ("null", 100), ("0x00", 150)])
+    return "[" + ", ".join([value] * words.rng.randint(20, most)) + "]"
 
 
 def hex_dump(words: Words) -> str:
@@ -641,8 +641,9 @@ def lessons(words: Words) -> str:
 
 
 def checklist(words: Words) -> str:
-    own = [f"- [ ] {words.phrase(2, 6)}" for _ in range(words.rng.randint(3, 8))]
-    return "\n\n".join(f"## {words.city()}\n\n" + "\n".join(own) for _ in range(words.rng.randint(2, 8)))
+    """The same things to do in several places."""
+    own = "\n".join(f"- [ ] {words.phrase(2, 6)}" for _ in range(words.rng.randint(3, 8)))
+    return "\n\n".join(f"## {place}\n\n{own}" for place in words.rng.sample(CITIES.split(), words.rng.randint(2, 8)))
 
 
 def dialogue(words: Words) -> str:

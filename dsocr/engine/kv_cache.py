@@ -82,7 +82,7 @@ def parse_bytes(text: str) -> int:
     found = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
     if size == 0:
-        raise InputError(f"memory {text!r} is no size; write, for example, 500M or 4G")
+        raise InputError(f"{text!r} is no size; write, for example, 500M or 4G")
     return size
 
 

@@ -26,7 +26,7 @@ PARAGRAPH = 200  # characters that make a paragraph
 NEARLY = 0.025  # of a paragraph's characters, all digits, may change from copy to copy
 
 _SHOWN = 80  # characters of what repeats, at most
-_LINE_END = re.compile(r"\n+|</tr>\n?")
+_LINE_END = re.compile(r"\n+|</tr>\n?|\\\\ ?\n?")  # the last is that of a matrix
 
 
 @dataclass(frozen=True)

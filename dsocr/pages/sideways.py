@@ -7,8 +7,8 @@ import numpy.typing as npt
 from PIL import Image
 
 _SIDE = 1000  # pixels that the longer side is looked at with
-_STRIP = 64  # pixels; a crooked line is nearly straight within so few
-_WAVE = 40  # pixels; shades that change more slowly are light and shadow, not lines of print
+_STRIP = 128  # pixels; a crooked line is nearly straight within so few
+_WAVE = 100  # pixels; shades that change more slowly are light and shadow, not lines of print
 _SURE = 1.5  # times as much change along the page as down it
 
 

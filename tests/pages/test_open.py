@@ -168,6 +168,37 @@ class TestPictures:
         assert "at least 8 pixels" in message
 
 
+class TestPhones:
+    def test_a_heic_picture_without_its_package_says_how_to_get_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+        assert "pip install 'dsocr[heic]'" in refusal(b"\0\0\0\x18ftypheic" + bytes(100))
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_a_heic_picture_stands_upright(self, orientation: int) -> None:
+        heif = pytest.importorskip("pillow_heif")
+        upright = plain((64, 48), (250, 250, 250))
+        upright.paste((10, 10, 10), (0, 0, 32, 24))
+        stored = upright.transpose(TURNED[orientation]) if orientation > 1 else upright
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        buffer = io.BytesIO()
+        heif.from_pillow(stored).save(buffer, exif=exif.tobytes(), quality=95)
+        page = only(buffer.getvalue())
+        corners = [page.image.getpixel(place)[0] < 128 for place in ((5, 5), (58, 5), (5, 42), (58, 42))]
+        assert (page.size, corners) == ((64, 48), [True, False, False, False])
+
+    def test_every_picture_of_a_heic_file_is_a_page(self) -> None:
+        heif = pytest.importorskip("pillow_heif")
+        file = heif.from_pillow(plain((64, 48), COLOURS[0]))
+        file.add_from_pillow(plain((32, 40), COLOURS[1]))
+        buffer = io.BytesIO()
+        file.save(buffer)
+        assert [page.size for page in open_pages(buffer.getvalue())] == [(64, 48), (32, 40)]
+        large, small = open_pages(buffer.getvalue(), max_pixels=2000)
+        assert isinstance(large, BrokenPage)
+        assert isinstance(small, Page)
+
+
 class TestTheSizeLimit:
     def test_it_is_asked_before_decoding_and_names_its_flag(self) -> None:
         bomb = bytearray(encode(plain(), "BMP"))
