@@ -12,13 +12,13 @@ _SIDE = 1200  # pixels that the longer side is looked at with: four in a millime
 _BLOCK = 16  # pixels; the paper's own shade is the middle one of so many by so many
 _EDGE = 0.06  # of a side; the shadow that a scanner adds along an edge is no wider
 _LIKE = 1.0  # shades of 255 that paper in the light may differ by
-_GRAIN = 4.5  # standard deviations of the paper's grain; ink stands out by more ...
+_GRAIN = 4.0  # standard deviations of the paper's grain; ink stands out by more ...
 _FAINTEST = 6.0  # ... and by more than so many shades ...
 _ROUGHEST = 40.0  # ... but need not stand out by more than so many
 _REACH = 2  # pixels between two parts of one mark
 _SPECK = 5  # pixels; dust is smaller each way, and the smallest print is not
 _SPECKS = 4  # marks of some pixels that may all be dust
-_GRAINS = 80  # marks of single pixels that may all be grain
+_GRAINS = 250  # marks of single pixels that may all be grain
 _MUCH = 2000  # pixels; more ink is no dust, however it lies
 
 _Floats = npt.NDArray[np.float32]
@@ -85,9 +85,9 @@ def _is_dust(contrast: _Floats, speck: int) -> bool:
     contrast = np.abs(contrast)
     grain = 1.4826 * np.median(contrast[:, ::4, ::4], axis=(1, 2))  # as standard deviations
     ink = (contrast > np.clip(_GRAIN * grain, _FAINTEST, _ROUGHEST)[:, None, None]).any(axis=0)
-    if ink.sum() > _MUCH:
+    if np.count_nonzero(ink) > _MUCH:
         return False
-    sizes = [max(np.ptp(mark, axis=0)) for mark in _marks(ink)]
+    sizes = [int(np.ptp(mark, axis=0).max()) for mark in _marks(ink)]
     return max(sizes, default=0) < speck and sum(size > 1 for size in sizes) <= _SPECKS and len(sizes) <= _GRAINS
 
 

@@ -75,7 +75,7 @@ class TestEmpty:
 
     @pytest.mark.parametrize("size", [(8, 8), (8, 3000), (3000, 8), (40, 30), (16, 16), (17, 50)])
     def test_any_size(self, size: tuple[int, int]) -> None:
-        assert is_blank(Image.new("RGB", size, "white"))
+        assert is_blank(Image.new("RGB", size, "white")) is True
 
     @pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "CMYK"])
     def test_any_colour_mode(self, mode: str) -> None:
