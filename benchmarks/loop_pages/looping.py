@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -361,6 +362,46 @@ def shuffled_numbers(words: Words) -> Endless:
     return Endless(words.rng.choice(own) for _ in itertools.count())
 
 
+def _banned(unit: str, words: Words) -> Endless:
+    """The unit again and again, under the rule that no 30 tokens may come again that began within the last 90.
+
+    Where the rule forbids the next token, another one comes, or it is left out; then the unit goes on.
+    """
+    tokens = re.findall(r"<[^>]*>|\s*[^\W\d_]{1,5}|.", unit, re.S)
+
+    def copies() -> Iterator[str]:
+        written: list[str] = []
+        while True:
+            for begin in [len(written)]:
+                for token in tokens:
+                    known = [tuple(written[at : at + 30]) for at in range(max(0, len(written) - 90), len(written) - 29)]
+                    if (*written[-29:], token) not in known:
+                        written.append(token)
+                    elif words.rng.random() < 0.7:
+                        written.append(
+                            words.rng.choice([" " + words.word()[:4], ",", "\n", " ", ".", token + "s", "的"])
+                        )
+                yield "".join(written[begin:])
+
+    return Endless(copies())
+
+
+def banned_phrase(words: Words) -> Endless:
+    return _banned(words.rng.choice([words.word() + " ", words.phrase(2, 8) + ", ", "OCR", "\\quad "]), words)
+
+
+def banned_line(words: Words) -> Endless:
+    return _banned(words.phrase(1, 14).capitalize() + "\n", words)
+
+
+def banned_row(words: Words) -> Endless:
+    return _banned(row([words.phrase(1, 2), words.phrase(1, 3), words.word(), words.amount()]), words)
+
+
+def banned_paragraph(words: Words) -> Endless:
+    return _banned(words.paragraph(words.rng.randint(100, 190)) + "\n\n", words)
+
+
 def calendar(words: Words) -> Endless:
     names = words.rng.choice([MONTHS, DAYS])
     return _same("".join(f"{name}\n" for name in names))
@@ -421,6 +462,10 @@ LOOPS: dict[str, Callable[[Words], Endless]] = {
         shuffled_lines,
         shuffled_chinese,
         shuffled_numbers,
+        banned_phrase,
+        banned_line,
+        banned_row,
+        banned_paragraph,
     )
 }
 # An honest page may look like these for long; they are stopped, but late.
@@ -440,5 +485,9 @@ LATE = frozenset(
         "shuffled lines",
         "shuffled chinese",
         "shuffled numbers",
+        "banned phrase",
+        "banned line",
+        "banned row",
+        "banned paragraph",
     }
 )

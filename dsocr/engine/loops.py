@@ -8,7 +8,7 @@ from math import ceil
 from typing import Literal
 
 from dsocr.engine.novelty import SPEAKING, Novelty, own_words
-from dsocr.engine.repeats import COORDINATE, Folding, Repeats, Run
+from dsocr.engine.repeats import BEGUN, COORDINATE, Folding, Repeats, Run
 
 Kind = Literal["character", "phrase", "line", "row", "paragraph", "text"]
 
@@ -16,11 +16,11 @@ BYTES_PER_TOKEN = 3.5  # of UTF-8: what a token holds on average
 
 # How much may honestly come again after its first time; docs/loops.md says why.
 ENOUGH = 620  # bytes of anything: 177 tokens
-DIGITS = 1000  # bytes of numbers within one line: rows of zeros that were joined
+NUMBERS = 1000  # bytes of numbers: columns and lists of zeros
 ROWS = 64  # lines, rows or cells that say little: a page holds hardly more of them
-SAID = 3  # rows that say something, however long they are
+SAID = 3  # rows or cells that say something, however long they are
 COUNTED = 100  # copies that are alike but for their numbers
-NUMBERS = 128  # 1, 2, 3 and so on, and nothing else
+COUNTING = 128  # numbers, 1, 2, 3 and so on, and nothing else
 SHEET = 5000  # characters of equal blocks in places of their own: labels, tickets
 PARAGRAPH = 200  # characters that make a paragraph
 NEARLY = 0.025  # of a paragraph's characters, all digits, may change from copy to copy
@@ -77,7 +77,7 @@ class LoopWatch:
             return _loop(run, exact=True)
         for mark, begins, number in self._folding.push(character, place):
             if run := self._alike.push(mark, begins, number):
-                return _loop(run, exact=False)
+                return _loop(run, exact=not run.changed and COORDINATE not in run.unit)
         return self._weigh_line() if self._novelty.push(character, place) else None
 
     def _weigh_line(self) -> Loop | None:
@@ -91,35 +91,33 @@ class LoopWatch:
 def exactly_allowed(run: Run) -> float:
     """How many characters may come again, all alike, before it is a loop."""
     unit, size, words = run.unit, len(run.unit), own_words(run.unit)
-    ends, cells = len(_LINE_END.findall(unit)), unit.count("</td>")
-    enough = ENOUGH / _width(unit)
     if "<|det|>" in unit:
         return run.begun  # the same words at the same place
+    ends, cells = _ends(unit), unit.count("</td>")
+    numbers = words <= 0 and not cells and any(map(str.isdecimal, unit))
+    enough = max((NUMBERS if numbers else ENOUGH) / _width(unit), run.begun)
     if (ends or cells) and words < SPEAKING:
-        return max(enough, run.begun, ROWS * size / (ends or cells))
-    if "</tr>" in unit:
-        return max(enough, run.begun, SAID * size / ends)
-    if not ends and words <= 0 and any(map(str.isdecimal, unit)):
-        enough = DIGITS / _width(unit)
-    return max(enough, run.begun)
+        return max(enough, ROWS * size / (ends or cells))
+    if cells:
+        return max(enough, SAID * size / (ends or cells) + BEGUN)
+    return enough
 
 
 def alike_allowed(run: Run) -> float:
     """How many characters may come again, alike but for their numbers, before it is a loop."""
-    size, written = len(run.unit), len(run.written)
-    shrunk = size / written
-    words = own_words(run.unit)
+    size, written, words = len(run.unit), len(run.written), own_words(run.unit)
+    counted = COUNTED * size
     if COORDINATE in run.unit:
         if run.stacked >= 2:
             return run.begun
-        most = min(COUNTED * size, SHEET * shrunk) if words >= SPEAKING else COUNTED * size
-        return min(most, run.length + size) if run.length < most else most
-    if words >= SPEAKING and written >= PARAGRAPH * max(1, len(_LINE_END.findall(run.unit))):
-        enough = max(ENOUGH * shrunk / _width(run.unit), run.begun)
-        return enough if run.length < enough or run.changed <= NEARLY else COUNTED * size
+        most = min(counted, SHEET * size / written) if words >= SPEAKING else counted
+        return most if run.length >= most else min(most, run.length + size)
+    if words >= SPEAKING and written >= PARAGRAPH * max(1, _ends(run.unit)) and "</td>" not in run.unit:
+        enough = max(ENOUGH * size / written / _width(run.unit), run.begun)
+        return enough if run.length < enough or run.changed <= NEARLY else counted
     if words >= SPEAKING:
-        return COUNTED * size
-    most = (COUNTED if words > 0 else NUMBERS) * size
+        return counted
+    most = counted if words > 0 else COUNTING * size
     return most if run.counting else run.length + most
 
 
@@ -143,3 +141,8 @@ def _kind(unit: str) -> Kind:
 def _width(text: str) -> float:
     """Bytes for each character: 1 in English, 3 in Chinese, much as they take tokens."""
     return len(text.encode("utf-8", "replace")) / len(text)
+
+
+def _ends(unit: str) -> int:
+    """How many lines and rows end in it."""
+    return len(_LINE_END.findall(unit))

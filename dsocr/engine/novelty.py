@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 
 # So many times smaller the last so many bytes become when nothing new is said.
-DENSE = ((2400, 12.0), (9600, 10.0))
+DENSE = ((1200, 11.0), (1600, 12.0), (2400, 13.0), (4800, 12.0), (9600, 10.0))
 SPEAKING = 4  # words of its own that a table's row needs, or else it says little
 
-_STRIDE = 400  # bytes from one compression to the next
+_LIVELY = 3.0  # times smaller at most where text is new beyond doubt: no need to look further back
+_STRIDE = 200  # bytes from one compression to the next
 _HISTORY = 2 * DENSE[-1][0]  # bytes in which the beginning is looked for
-_FLUSHED = 5  # bytes that ending a line adds to what it compresses to
-_LINE = 1000  # characters after which a line is taken as it is
+_FLUSHED = 6  # bytes that ending a piece adds to what it compresses to
+_LINE = 400  # characters after which a line is looked at though it has not ended
+_ENDLESS = 2400  # characters after which a line counts though it has no words
 _RECENT = 64  # lines that a line is compared with
 
 _ASIAN = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -23,6 +25,8 @@ _WORD = re.compile(rf"[^\W\d_{_ASIAN}]{{2,}}|[{_ASIAN}]")
 _TAG = re.compile(r"</?[a-z][^<>]*>|<\|/?(?:ref|det)\|>")
 _BLANK = re.compile(r"_{3,}|\.{4,}|…{2,}|\[ ?\]|\( ?\)|[☐□○]|(?<=\S) {3,}|\u3000{2,}|<td[^<>]*>\s*</td>")
 _NUMERALS = re.compile(r"\d+")
+_HELD = 80  # characters, at least, of the pieces at one of which it begins
+_PIECE = re.compile(rf".{{{_HELD},}}?[\s。]|.+", re.S)
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,15 @@ def own_words(text: str) -> int:
 
     A word that comes more than twice is not its own: twelve equal cells say no more than one.
     """
-    words = Counter(_WORD.findall(_TAG.sub(" ", text)))
-    return sum(count <= 2 for count in words.values()) - 2 * sum(1 for _ in _BLANK.finditer(text))
+    return sum(count <= 2 for count in Counter(_words(text)).values()) - 2 * _blanks(text)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(_TAG.sub(" ", text.lower()))
+
+
+def _blanks(text: str) -> int:
+    return len(_BLANK.findall(text))
 
 
 class Novelty:
@@ -52,8 +63,9 @@ class Novelty:
     def __init__(self) -> None:
         self._line = ""
         self._begins = 0
+        self._wordless: list[tuple[int, str]] = []
         self._shapes: OrderedDict[str, str] = OrderedDict()
-        self._lines: deque[tuple[int, bytes]] = deque()
+        self._lines: deque[tuple[int, str]] = deque()
         self._size = self._unweighed = 0
 
     def push(self, character: str, place: int) -> bool:
@@ -61,7 +73,7 @@ class Novelty:
         if not self._line:
             self._begins = place
         self._line += character
-        return character == "\n" or len(self._line) >= _LINE or (character == ">" and self._line.endswith("</tr>"))
+        return len(self._line) >= _LINE or _ended(self._line)
 
     def pass_over(self) -> None:
         """Leaves the line that has ended out of account."""
@@ -70,24 +82,28 @@ class Novelty:
     def weigh(self) -> Stale | None:
         """Takes the line that has ended, and looks how much is new in the last ones."""
         line, self._line = self._line, ""
-        if not self._counts(line):
-            return None
-        self._lines.append((self._begins, line.encode("utf-8", "replace")))
-        size = len(self._lines[-1][1])
-        self._size += size
-        self._unweighed += size
-        while self._size - len(self._lines[0][1]) >= _HISTORY:
-            self._size -= len(self._lines.popleft()[1])
+        if self._counts(line):
+            self._take(self._begins, line)
+        elif not _is_row(line):
+            self._wordless.append((self._begins, line))
+        if len(self._wordless) * _LINE > _ENDLESS:
+            for begins, earlier in self._wordless:
+                self._take(begins, earlier)
+        if _ended(line) or len(self._wordless) * _LINE > _ENDLESS:
+            self._wordless = []
         if self._unweighed < _STRIDE:
             return None
         self._unweighed = 0
         return self._weighed()
 
     def _counts(self, line: str) -> bool:
-        row = "</td>" in line or line.lstrip().startswith("|")
-        if len(line) >= _LINE and not row:
-            return True
-        if own_words(line) < (SPEAKING if row else 1):
+        if _is_row(line):
+            counts = own_words(line) >= SPEAKING
+        elif _ended(line):
+            counts = own_words(line) > 0
+        else:
+            counts = len(_words(line)) > 2 * _blanks(line)
+        if not counts:
             return False
         shape = _NUMERALS.sub("0", line)
         earlier = self._shapes.pop(shape, line)
@@ -96,18 +112,56 @@ class Novelty:
             self._shapes.popitem(last=False)
         return earlier == line
 
+    def _take(self, begins: int, line: str) -> None:
+        self._lines.append((begins, line))
+        self._size += len(_encode(line))
+        self._unweighed += len(_encode(line))
+        while (without := self._size - len(_encode(self._lines[0][1]))) >= _HISTORY:
+            self._lines.popleft()
+            self._size = without
+
     def _weighed(self) -> Stale | None:
-        text = b"".join(line for _, line in self._lines)
+        text = _encode("".join(line for _, line in self._lines))
         for window, dense in DENSE:
             times = window / len(zlib.compress(text[-window:]))
-            if len(text) >= window and times >= dense:
+            if len(text) < window or times < _LIVELY:
+                return None
+            if times >= dense:
                 return Stale(self._first_stale(dense), times)
         return None
 
     def _first_stale(self, dense: float) -> int:
-        """The place of the line from which on lines take far less than they hold."""
-        press = zlib.compressobj()
-        taken = [len(press.compress(line) + press.flush(zlib.Z_SYNC_FLUSH)) - _FLUSHED for _, line in self._lines]
-        gains = (len(line) - dense / 3 * new for (_, line), new in zip(self._lines, taken, strict=True))
-        walk = list(accumulate(gains, initial=0.0))[:-1]
-        return self._lines[min(range(len(walk)), key=walk.__getitem__)][0]
+        """The place from which on the text takes far less than it holds."""
+        press, gained, lowest, start = zlib.compressobj(), 0.0, 0.0, self._lines[0][0]
+        for place, piece in self._pieces():
+            if gained < lowest:
+                lowest, start = gained, place
+            taken = len(press.compress(piece) + press.flush(zlib.Z_SYNC_FLUSH)) - _FLUSHED
+            gained += len(piece) - dense / 2 * taken
+        return start
+
+    def _pieces(self) -> Iterator[tuple[int, bytes]]:
+        """The lines, long ones cut and short ones joined, with their places."""
+        begins, held = 0, ""
+        for place, line in self._lines:
+            for piece in _PIECE.finditer(line):
+                if held and len(piece[0]) >= _HELD:
+                    yield begins, _encode(held)
+                    held = ""
+                begins = begins if held else place + piece.start()
+                held += piece[0]
+                if len(held) >= _HELD:
+                    yield begins, _encode(held)
+                    held = ""
+
+
+def _is_row(line: str) -> bool:
+    return "</td>" in line or line.lstrip().startswith("|")
+
+
+def _ended(line: str) -> bool:
+    return line[-1] == "\n" or (line[-1] == ">" and line.endswith("</tr>"))
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "replace")

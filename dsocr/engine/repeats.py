@@ -65,8 +65,8 @@ class Repeats:
         self._old: dict[int, int] = {}
         self._period = self._length = 0
         self._needed: float = 0
-        self._settled = False
-        self._start = self._turn = 0
+        self._start: int | None = None
+        self._turn = 0
 
     def push(self, character: str, place: int, number: str = "") -> Run | None:
         """One more character, its place in the text, and the number it stands for, if it does."""
@@ -86,7 +86,8 @@ class Repeats:
             if self._length >= self._needed:
                 return self._judged()
         elif seen and read - seen <= LONGEST and read > SAME:
-            self._period, self._length, self._needed, self._settled = read - seen, SAME, SEEN, False
+            self._period, self._length, self._start = read - seen, SAME, None
+            self._needed = max(SEEN, self._period + BEGUN)
         else:
             self._period = self._length = 0
         return None
@@ -101,48 +102,46 @@ class Repeats:
         return 0 < 2 * self._period <= self._length and mark in self._characters[-self._period :]
 
     def _judged(self) -> Run | None:
-        if not self._settled and not self._find_start():
+        if self._start is None:
+            self._start = self._find_start()
+        if self._start is None:
+            self._period = 0
             return None
-        run = self._run()
+        run = self._run(self._start)
         self._needed = self._allowed(run)
         return run if self._length >= self._needed else None
 
-    def _find_start(self) -> bool:
-        """Goes back to where the run really began; the surplus begins one copy later, at the copy's natural end."""
+    def _find_start(self) -> int | None:
+        """Goes back to where the run began; the surplus begins one copy later, at a natural end. None: no run."""
         characters, period = self._characters, self._period
-        if characters[-SAME:] != characters[-SAME - period : -period]:  # two texts of one hash
-            self._period = 0
-            return False
+        if characters[-SAME:] != characters[-SAME - period : -period]:
+            return None  # two texts of one hash
         first = len(characters) - self._length
         earliest = max(period, first - period)
         while first > earliest and characters[first - 1] == characters[first - 1 - period]:
             first -= 1
         self._length = len(characters) - first
-        self._settled = self._length >= period
-        turn = natural_end("".join(characters[first - period : first]))
-        self._turn = turn if turn < self._length else 0
-        self._start = self._places[first + self._turn]
-        return True
+        self._turn = natural_end("".join(characters[first - period : first]))
+        return self._places[first + self._turn]
 
-    def _run(self) -> Run:
+    def _run(self, start: int) -> Run:
         period, places = self._period, self._places
         since = max(period, len(places) - self._length)
-        numbers = [
+        unit, written = self._last(self._characters), self._last(self._numbers)
+        changes = [
             (number, before)
             for mark, number, before in zip(
                 self._characters[since:], self._numbers[since:], self._numbers[since - period : -period], strict=True
             )
-            if mark == NUMBER
+            if mark == NUMBER and number != before
         ]
-        unit, written = self._last(self._characters), self._last(self._numbers)
         return Run(
-            start=self._start,
+            start=start,
             unit="".join(unit),
             written="".join(number or mark for number, mark in zip(written, unit, strict=True)),
             length=self._length,
-            changed=sum(len(number) for number, before in numbers if number != before)
-            / (places[-1] - places[since] + 1),
-            counting=_counts(numbers),
+            changed=sum(len(number) for number, _ in changes) / (places[-1] - places[since] + 1),
+            counting=bool(changes) and all(_next_to(number, before) for number, before in changes),
             stacked=self._stacked(since) if COORDINATE in unit else 0,
         )
 
@@ -175,14 +174,8 @@ def natural_end(piece: str) -> int:
     return 0
 
 
-def _counts(numbers: list[tuple[str, str]]) -> bool:
-    """Whether numbers change, and each that does is one more or less than a copy before."""
-    steps = [
-        abs(int(number) - int(before)) if number.isdecimal() and before.isdecimal() else 2
-        for number, before in numbers
-        if number != before
-    ]
-    return bool(steps) and set(steps) == {1}
+def _next_to(number: str, other: str) -> bool:
+    return number.isdecimal() and other.isdecimal() and abs(int(number) - int(other)) == 1
 
 
 def _boxes(marks: list[str], numbers: list[str]) -> Iterator[list[int]]:

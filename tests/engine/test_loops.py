@@ -44,7 +44,7 @@ def test_what_is_kept_ends_with_the_first_copy(caught):
 
 def test_loops_that_look_like_honest_pages_are_noticed_later(caught):
     missed = {each.page.kind for each in caught if not each.loop}
-    assert missed <= {"shuffled numbers", "shuffled sentences"}
+    assert missed <= {"shuffled numbers", "banned row"}  # digits alone, rows of three words
 
 
 def test_no_honest_page_is_stopped():
@@ -184,6 +184,12 @@ def test_a_few_lines_in_ever_new_order_say_nothing_new():
     assert loop.kind == "text"
     assert len(BEFORE) <= loop.start < len(BEFORE) + 200
     assert loop.reason.startswith("nothing new came any more")
+
+
+def test_a_row_wider_than_anything_kept_is_still_counted():
+    row = "<tr>" + "<td></td>" * 60 + "</tr>"
+    loop = LoopWatch().feed("<table>" + row * 80)
+    assert (loop.kind, loop.start, loop.times) == ("row", len("<table>" + row), 65)
 
 
 def words_in_a_growing_pattern() -> str:
