@@ -12,12 +12,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from drawn_pages import inked
 from PIL import Image
 from typer.testing import CliRunner
 
 import dsocr
-from dsocr import cli
+from dsocr.cli import app, console
+from dsocr.cli import read as read_command
 from dsocr.errors import InputError
 from dsocr.jobs.forms import KINDS, TEXTS
 from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS
@@ -27,7 +29,7 @@ FIGURE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>\nwords"
 
 def dsocr_says(*arguments, stdin: bytes = b""):
     """One run in this process: exit_code, stdout and stderr."""
-    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments], input=stdin)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert "Traceback" not in result.stderr
     return result
@@ -296,8 +298,8 @@ class TestEnds:
     def test_a_full_disk_behind_stdout_is_one_line(self, monkeypatch, capsys):
         with open("/dev/full", "w") as full:
             monkeypatch.setattr(sys, "stdout", full)
-            with pytest.raises(cli.typer.Exit) as caught:
-                cli._leave(lambda: cli._to_stdout("words") or 0)
+            with pytest.raises(typer.Exit) as caught:
+                console.leave(lambda: console.to_stdout("words") or 0)
         assert caught.value.exit_code == 5
         assert capsys.readouterr().err == "dsocr: error: cannot go on (No space left on device)\n"
 
@@ -305,8 +307,8 @@ class TestEnds:
         def work() -> int:
             raise InputError("bad\nname\r\n")
 
-        with pytest.raises(cli.typer.Exit):
-            cli._leave(work)
+        with pytest.raises(typer.Exit):
+            console.leave(work)
         assert capsys.readouterr().err == "dsocr: error: bad name\n"
 
 
@@ -473,7 +475,7 @@ class TestJobs:
         for name, value in (variables | {"HOME": str(tmp_path / "home")}).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "platform", "linux")
-        assert cli._cache_folder() == tmp_path / folder
+        assert read_command._cache_folder() == tmp_path / folder
 
 
 class TestProcess:
@@ -542,7 +544,7 @@ class TestHelp:
         assert "[default: (stdout)]" in words
 
     def test_the_defaults_are_those_of_the_rooms_below(self):
-        defaults = {name: found.default for name, found in inspect.signature(cli.read).parameters.items()}
+        defaults = {name: found.default for name, found in inspect.signature(read_command.read).parameters.items()}
         sampling = dsocr.Sampling()
         assert (defaults["dpi"], defaults["max_pixels"]) == (DEFAULT_DPI, DEFAULT_MAX_PIXELS)
         for name in ("max_tokens", "temperature", "ngram_rule", "ngram_size", "ngram_window"):

@@ -1,38 +1,20 @@
-"""The command line: `dsocr read`, `bench` and `pull`; answers go to stdout or a folder, all else to stderr."""
+"""`dsocr read`: documents to Markdown, text, JSON or drawings, on stdout or in a folder."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from dsocr.errors import FileAccessError, InputError
+from dsocr.cli.console import leave, open_voice
+from dsocr.cli.words import DTYPES_HELP
 
-if TYPE_CHECKING:
-    from dsocr.jobs.job import Voice
-
-INTERRUPTED = 130
 _FORMATS = "md, json, html, txt, hocr, alto, csv, svg, pdf, picture, layout, official"
-_DTYPES_HELP = "auto, float32, bfloat16, float16; int8, int4: the decoder in few bits."
-
-app = typer.Typer(
-    name="dsocr",
-    help="Read pages - pictures and PDFs - with DeepSeek-OCR.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    # Boxes leave half of 80 columns for the words, and take [brackets] in them for colours.
-    rich_markup_mode=None,
-)
 
 
 class NgramRule(str, Enum):
@@ -51,7 +33,6 @@ class Loops(str, Enum):
     keep = "keep"
 
 
-@app.command()
 def read(
     files: Annotated[
         list[str],
@@ -106,7 +87,7 @@ def read(
         int, typer.Option(metavar="NUMBER", help="How many tokens back the windowed rule looks.")
     ] = 90,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(metavar="NAME", help=_DTYPES_HELP)] = "auto",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help=DTYPES_HELP)] = "auto",
     batch: Annotated[int, typer.Option(metavar="NUMBER", help="Most pages read at once.")] = 8,
     memory: Annotated[
         str | None,
@@ -216,62 +197,14 @@ def read(
             skip_existing=skip_existing,
         )
         job.check()
-        with _voice(quiet, stats, moves=output is not None) as voice:
+        with open_voice(quiet, stats, moves=output is not None) as voice:
             if dry_run:
                 return plan(job, voice)
             if model is None:
                 voice.note(f"reading with {name}" + (f"; for {PUBLISHED} run: dsocr pull" if name == NANO else ""))
             return run(job, partial(load, name, device, dtype, batch=batch, memory=memory), voice)
 
-    _leave(work)
-
-
-@app.command()
-def bench(
-    model: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="nano, a folder, a hub name; released: its size, random weights."),
-    ] = "released",
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(metavar="NAME", help=_DTYPES_HELP)] = "auto",
-    batch: Annotated[str, typer.Option(metavar="NUMBERS", help="How many pages are written at once.")] = "1,4,16",
-    threads: Annotated[int | None, typer.Option(metavar="NUMBER", help="Of the CPU.", show_default="all")] = None,
-    seconds: Annotated[float, typer.Option(metavar="NUMBER", help="How long each rate is measured.")] = 3.0,
-) -> None:
-    """Measure how fast pages are read here, beside what this machine can do at most. Takes about a minute."""
-
-    def work() -> int:
-        from dsocr.bench import parse_batches, run
-
-        run(model, device, dtype, parse_batches(batch), threads, seconds, lambda line: print(line, flush=True))
-        return 0
-
-    _leave(work)
-
-
-@app.command()
-def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A hub name.")] = "deepseek-ai/DeepSeek-OCR",
-) -> None:
-    """Download a checkpoint. The published one has 6.7 GB; files that are already whole are not fetched again."""
-
-    def work() -> int:
-        from dsocr.model.checkpoint import pull_checkpoint
-
-        print(pull_checkpoint(name))
-        return 0
-
-    _leave(work)
-
-
-@app.callback(invoke_without_command=True)
-def main(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
-    """What stands before any command."""
-    if version:
-        import dsocr
-
-        print(f"dsocr {dsocr.__version__}")
-        raise typer.Exit
+    leave(work)
 
 
 def _cache_folder() -> Path:
@@ -284,65 +217,3 @@ def _cache_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "dsocr"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsocr"
-
-
-def _leave(work: Callable[[], int]) -> None:
-    """Run a command; a person's mistake is one line and its exit code, Ctrl-C and a polite kill are 130."""
-    with suppress(ValueError):  # only the main thread may say what a signal does
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # What picture libraries think of damaged metadata is not for the person who reads pages.
-    warnings.filterwarnings("ignore", module="PIL")
-    try:
-        code = work()
-    except InputError as error:
-        _note(f"error: {error}")
-        code = error.exit_code
-    except KeyboardInterrupt:
-        _note("interrupted")
-        code = INTERRUPTED
-    except BrokenPipeError:  # Whoever read our output has had enough.
-        _close_stdout()
-        code = 0
-    except OSError as error:
-        _note(f"error: cannot go on ({error.strerror or error})")
-        _close_stdout()
-        code = FileAccessError.exit_code
-    raise typer.Exit(code)
-
-
-def _to_stdout(text: str) -> None:
-    sys.stdout.buffer.write(text.encode("utf-8", "replace"))
-    sys.stdout.buffer.flush()
-
-
-def _close_stdout() -> None:
-    """What still waits to be written goes nowhere, or Python would try once more on its way out."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
-@contextmanager
-def _voice(quiet: bool, stats: bool, *, moves: bool) -> Iterator[Voice]:
-    """Answers to stdout, all else to stderr; where `moves`, a terminal gets a line that moves as well."""
-    from dsocr.jobs.job import Voice
-
-    note = _note_errors if quiet else _note
-    figures = _note if stats else lambda _: None
-    if quiet or not moves or not sys.stderr.isatty():
-        yield Voice(_to_stdout, note, figures)
-        return
-    from rich.console import Console
-    from rich.markup import escape
-
-    with Console(stderr=True).status("") as status:
-        yield Voice(_to_stdout, note, figures, lambda line: status.update(escape(line)))
-
-
-def _note_errors(line: str) -> None:
-    if line.startswith("error: "):
-        _note(line)
-
-
-def _note(line: str) -> None:
-    print("dsocr:", " ".join(line.splitlines()), file=sys.stderr)

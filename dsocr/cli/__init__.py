@@ -1,0 +1,1 @@
+from dsocr.cli.commands import app as app

@@ -1,0 +1,84 @@
+"""Talks to the person: answers go to stdout, all else to stderr; a mistake is one line and its exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import typer
+
+from dsocr.errors import FileAccessError, InputError
+
+if TYPE_CHECKING:
+    from dsocr.jobs.job import Voice
+
+INTERRUPTED = 130
+
+
+def leave(work: Callable[[], int]) -> None:
+    """Run a command; a person's mistake is one line and its exit code, Ctrl-C and a polite kill are 130."""
+    with suppress(ValueError):  # only the main thread may say what a signal does
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What picture libraries think of damaged metadata is not for the person who reads pages.
+    warnings.filterwarnings("ignore", module="PIL")
+    try:
+        code = work()
+    except InputError as error:
+        note(f"error: {error}")
+        code = error.exit_code
+    except KeyboardInterrupt:
+        note("interrupted")
+        code = INTERRUPTED
+    except BrokenPipeError:  # Whoever read our output has had enough.
+        _close_stdout()
+        code = 0
+    except OSError as error:
+        note(f"error: cannot go on ({error.strerror or error})")
+        _close_stdout()
+        code = FileAccessError.exit_code
+    raise typer.Exit(code)
+
+
+def to_stdout(text: str) -> None:
+    """Part of an answer, at once."""
+    sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+    sys.stdout.buffer.flush()
+
+
+def _close_stdout() -> None:
+    """What still waits to be written goes nowhere, or Python would try once more on its way out."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+@contextmanager
+def open_voice(quiet: bool, stats: bool, *, moves: bool) -> Iterator[Voice]:
+    """Answers to stdout, all else to stderr; where `moves`, a terminal gets a line that moves as well."""
+    from dsocr.jobs.job import Voice
+
+    say = _note_errors if quiet else note
+    figures = note if stats else lambda _: None
+    if quiet or not moves or not sys.stderr.isatty():
+        yield Voice(to_stdout, say, figures)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status("") as status:
+        yield Voice(to_stdout, say, figures, lambda line: status.update(escape(line)))
+
+
+def _note_errors(line: str) -> None:
+    if line.startswith("error: "):
+        note(line)
+
+
+def note(line: str) -> None:
+    """One line on stderr."""
+    print("dsocr:", " ".join(line.splitlines()), file=sys.stderr)
