@@ -34,7 +34,7 @@ test-slow: core  ## the full-size model from its weight recipe (16 GB of memory)
 	$(BIN)/pytest -m slow
 
 nano: install  ## train the shipped checkpoint from nothing (hours on a CPU) and measure it
-	$(BIN)/python -m dsocr.training.nano runs/nano
+	$(BIN)/dsocr train --config nano --folder runs/nano
 	$(BIN)/python benchmarks/nano_reads.py runs/nano
 
 measure: install  ## how well the shipped nano reads pages it never saw

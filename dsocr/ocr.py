@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
@@ -20,17 +21,18 @@ from dsocr.engine.kv_cache import parse_bytes
 from dsocr.engine.request import Delta, Generation, Request, Sampling
 from dsocr.errors import InputError
 from dsocr.model.checkpoint import default_checkpoint, find_checkpoint
-from dsocr.model.config import read_config
+from dsocr.model.config import Config, read_config
 from dsocr.model.network import Network
 from dsocr.model.quantised import BITS, quantise
 from dsocr.model.speed import speed_up
 from dsocr.model.tokenizer import Tokenizer
 from dsocr.model.weights import load_network, stored_bytes
-from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS, BrokenPage, Mode, Page, Source, get_mode, open_pages
-from dsocr.pages.inputs import STDIN, files_of, show
+from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS, BrokenPage, Child, Mode, Page, Source, get_mode, open_pages
+from dsocr.pages.inputs import STDIN, files_of, holds_documents, show
+from dsocr.pages.sideways import TURNS, choose_turn
 from dsocr.pages.tiling import make_views
 from dsocr.prompts import IMAGE, labels_are_text, resolve_prompt
-from dsocr.reading import Opened, Shelf, SourceEnd, is_out_of_memory, read_ahead, tokens_on_page
+from dsocr.reading import AUTO, Opened, Rotate, Shelf, SourceEnd, is_out_of_memory, read_ahead, tokens_on_page
 from dsocr.reading import Reading as Reading
 from dsocr.rescue import Attempt, Rescued, Said, climb, follow
 from dsocr.views import Views
@@ -41,6 +43,7 @@ Loops = Literal["rescue", "stop", "keep"]
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NAMES = ("auto", *DTYPES, *BITS)
+_TRIAL, _LEAST = 64, 8  # tokens that tell which way up a page is, and the fewest that tell anything
 _SMALL = 256 * 2**20  # bytes; up to here a checkpoint is widened to float32 on a CPU, which is faster and exact
 
 
@@ -51,6 +54,7 @@ def load(
     *,
     batch: int | None = None,
     memory: int | str | None = None,
+    lazily: bool = False,
 ) -> OCR:
     """A reader: `nano`, a folder, or a hub name; None takes the published checkpoint if it is here, else nano.
 
@@ -58,7 +62,8 @@ def load(
     int4 for a decoder in few bits beside an encoder as auto has it. On a CPU, auto keeps a large checkpoint as it is
     stored, mapped into memory and not copied. batch: how many pages are
     read at once, 8 unless it is said. memory: most bytes, or such as "4G", for the keys and values of all their
-    places, half of what is free unless it is said. Raises InputError.
+    places, half of what is free unless it is said. lazily: the weights are loaded when a page needs them, and what is
+    wrong with them is said then. Raises InputError.
     """
     where = choose_device(device)  # before anything is downloaded
     _check_dtype(dtype)
@@ -73,17 +78,22 @@ def load(
         raise InputError(f"{file} has {IMAGE} at {tokenizer.image}, config.json at {config.image_token_id}")
     image_token_id = tokenizer.image if tokenizer else config.image_token_id
     assert image_token_id is not None
-    kept = DTYPES[dtype] if dtype in DTYPES else _choose_dtype(where, folder)
+    network = partial(_load_network, folder, config, image_token_id, where, dtype)
+    return OCR(network if lazily else network(), tokenizer, folder, batch=batch, memory=room)
+
+
+def _load_network(folder: Path, config: Config, image_token_id: int, device: torch.device, dtype: str) -> Network:
     try:
-        network = load_network(folder, config, image_token_id, device=where, dtype=kept)
+        kept = choose_dtype(dtype, device, folder)
+        network = load_network(folder, config, image_token_id, device=device, dtype=kept)
         if dtype in BITS:
             quantise(network.decoder, BITS[dtype])
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise InputError(f"{folder} does not fit into the memory of {where}; try --dtype bfloat16, or cpu") from None
+        raise InputError(f"{folder} does not fit into the memory of {device}; try --dtype bfloat16, or cpu") from None
     speed_up(network)
-    return OCR(network, tokenizer, folder, batch=batch, memory=room)
+    return network
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,8 @@ class Options:
     sampling: Sampling | None = None
     loops: Loops = "rescue"
     skip_blank: bool = True
+    rotate: Rotate = 0
+    apart: bool | Child = False
 
     def check(self) -> None:
         """InputError for options that no page could be read with; asked before a model is loaded in vain."""
@@ -106,6 +118,8 @@ class Options:
         self.full_prompt()
         if self.loops not in get_args(Loops):
             raise InputError(f"loops {self.loops!r} is unknown; known: {', '.join(get_args(Loops))}")
+        if self.rotate not in (AUTO, *TURNS):
+            raise InputError(f"rotate {self.rotate!r} is no turn; known: {AUTO}, {', '.join(map(str, TURNS))}")
         self.open(b"")  # looks at what is asked for, opens nothing yet
 
     def full_prompt(self) -> str:
@@ -119,7 +133,14 @@ class Options:
 
     def open(self, source: Source) -> Iterator[Page | BrokenPage]:
         """The pages that are asked for."""
-        return open_pages(source, pages=self.pages, dpi=self.dpi, password=self.password, max_pixels=self.max_pixels)
+        return open_pages(
+            source,
+            pages=self.pages,
+            dpi=self.dpi,
+            password=self.password,
+            max_pixels=self.max_pixels,
+            apart=self.apart,
+        )
 
 
 class OCR:
@@ -127,24 +148,29 @@ class OCR:
 
     def __init__(
         self,
-        network: Network,
+        network: Network | Callable[[], Network],
         tokenizer: Tokenizer | None,
         source: Path | None = None,
         *,
         batch: int | None = None,
         memory: int | None = None,
     ) -> None:
-        """The network on its device and the tokenizer that goes with it; `source` is named where one is missing.
+        """The network on its device, or how to get it, and its tokenizer; `source` is named where one is missing.
 
         batch: how many pages are read at once (None: 8); memory: bytes for keys and values (None: half of what is
         free when the first page is read).
         """
         _check_batch(batch)
-        self.network = network
+        self._network = network
         self.batch = DEFAULT_BATCH if batch is None else batch
         self._tokenizer = tokenizer
         self._source = source
         self._memory = memory
+
+    @cached_property
+    def network(self) -> Network:
+        """The network; where it was to be got lazily, InputError if it cannot be."""
+        return self._network if isinstance(self._network, Network) else self._network()
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -173,19 +199,23 @@ class OCR:
         password: str | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         sampling: Sampling | None = None,
+        rotate: Rotate = 0,
+        apart: bool | Child = False,
         keep_images: bool = True,
     ) -> Document:
         """Read a file, bytes or an image whole; every page of it has a Transcript with a status.
 
         mode: one of dsocr.MODES.
         prompt: a name of dsocr.prompts, `locate:TEXT`, or any text. pages: such as "1-3,7,10-", from 1. dpi and
-        password are for PDFs. keep_images False lets go of each page's picture when it has been read: figures and
+        password are for PDFs. rotate: degrees to turn every page by, clockwise, or "auto", which tries what makes a
+        page readable whose lines run up or down. apart: files are opened in a child process, as in open_pages.
+        keep_images False lets go of each page's picture when it has been read: figures and
         layout pictures can then not be cut from the Document. Raises InputError for what cannot be read at all.
         """
-        options = Options(mode, prompt, pages, dpi, password, max_pixels, sampling)
+        options = Options(mode, prompt, pages, dpi, password, max_pixels, sampling, rotate=rotate, apart=apart)
         readings = self.readings(source, options)
         transcripts = [reading.transcript(keep_image=keep_images) for reading in readings]
-        return Document(_name(source), tuple(transcripts))
+        return Document(name_of(source), tuple(transcripts))
 
     def stream(
         self,
@@ -198,12 +228,14 @@ class OCR:
         password: str | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         sampling: Sampling | None = None,
+        rotate: Rotate = 0,
+        apart: bool | Child = False,
     ) -> Iterator[Delta]:
         """The same, as it is written: deltas with their page's number, the last of each page with a finish reason.
 
         A page that cannot be shown has no deltas; who wants to know of it takes the `readings`.
         """
-        options = Options(mode, prompt, pages, dpi, password, max_pixels, sampling)
+        options = Options(mode, prompt, pages, dpi, password, max_pixels, sampling, rotate=rotate, apart=apart)
         return (delta for reading in self.readings(source, options) for delta in reading)
 
     def readings(self, source: Source, options: Options) -> Generator[Reading, None, None]:
@@ -224,10 +256,10 @@ class OCR:
         again. Standard input is read at the call, all else as it is needed.
         """
         prompt, mode = options.full_prompt(), get_mode(options.mode)
-        pages = chain.from_iterable([_walk(source, options.open(source)) for source in sources])
+        pages = walk(sources, options)
         sampling = replace(options.sampling or Sampling(), stop_loops=options.loops != "keep")
         begin = partial(self._begin, asked=prompt, mode=mode, sampling=sampling, rescues=options.loops == "rescue")
-        return read_ahead(pages, mode, begin, self.batch, shelf, skip_blank=options.skip_blank)
+        return read_ahead(pages, mode, begin, self.batch, shelf, skip_blank=options.skip_blank, rotate=options.rotate)
 
     def ask(
         self,
@@ -248,14 +280,30 @@ class OCR:
         page, views, labels = opened.page, opened.views, labels_are_text(asked)
         if isinstance(page, BrokenPage) or views is None:
             return Reading(page, iter(()), labels, render_seconds=opened.seconds, known=opened.known)
+        engine = self.engine  # A network that cannot be had is no fault of this page.
+        if opened.sideways:
+            page = page.turned(self._find_turn(page, asked, mode, sampling))
+            views = make_views(page.image, mode) if page.rotated else views
         request = self.request(asked, (views,), sampling, page.text)
         tokens = tokens_on_page(page.size, views.layout, mode)
         try:
-            deltas = self.engine.stream(request)
+            deltas = engine.stream(request)
         except InputError as error:  # other pages may be smaller: this one must not cost them
             return Reading(BrokenPage(page.source, page.number, str(error)), iter(()), render_seconds=opened.seconds)
         rescue = partial(self._rescue, page, asked, mode, sampling) if rescues else None
         return Reading(page, deltas, labels, vision_tokens=tokens, render_seconds=opened.seconds, rescue=rescue)
+
+    def _find_turn(self, page: Page, asked: str, mode: Mode, sampling: Sampling) -> int:
+        """By how many degrees a page is to be turned: the way in which the network is surest of the first words."""
+        trial = replace(sampling, max_tokens=_TRIAL, temperature=0.0, logprobs=True)
+        requests = [self.request(asked, (make_views(page.turned(turn).image, mode),), trial) for turn in TURNS]
+        try:
+            streams = [self.engine.stream(request) for request in requests]
+            return choose_turn(dict(zip(TURNS, map(_sureness, streams), strict=True)))
+        except (InputError, MemoryError, RuntimeError) as error:
+            if isinstance(error, InputError) or is_out_of_memory(error):
+                return 0  # There is no room for the trial; whether there is for the page, the page will say.
+            raise
 
     def _rescue(
         self, page: Page, asked: str, mode: Mode, sampling: Sampling, good: str, between: Callable[[], None]
@@ -293,6 +341,11 @@ class OCR:
         return Request(tuple(ids), views, sampling or Sampling(), hints)
 
 
+def walk(sources: Iterable[Source], options: Options) -> Iterator[Page | BrokenPage | SourceEnd]:
+    """The pages of one source after another, and the end of each; standard input is read at the call."""
+    return chain.from_iterable([_walk(source, options.open(source)) for source in sources])
+
+
 def _walk(source: Source, pages: Iterator[Page | BrokenPage]) -> Iterator[Page | BrokenPage | SourceEnd]:
     """The pages of a source and its end."""
     steps = _with_end(source, pages)
@@ -309,6 +362,12 @@ def _with_end(source: Source, pages: Iterator[Page | BrokenPage]) -> Iterator[Pa
         yield SourceEnd(source)
 
 
+def _sureness(deltas: Iterable[Delta]) -> float:
+    """The mean logarithm of the probabilities that the network gave to its own words."""
+    sure = [delta.logprob for delta in deltas if delta.logprob is not None]
+    return sum(sure) / len(sure) if len(sure) >= _LEAST else -math.inf
+
+
 def _of_one(steps: Generator[Reading | SourceEnd, None, None]) -> Generator[Reading, None, None]:
     """The readings of the only source; raises what is wrong with it."""
     with closing(steps):
@@ -320,9 +379,10 @@ def _of_one(steps: Generator[Reading | SourceEnd, None, None]) -> Generator[Read
 
 
 def _refuse_folder(source: Source) -> None:
-    if isinstance(source, (str, os.PathLike)) and source != STDIN and os.path.isdir(source):
+    if isinstance(source, (str, os.PathLike)) and holds_documents(source):
         files_of(source)  # says so where there are no pages in it
-        raise InputError(f"{show(source)} is a folder of documents: read its files one by one (dsocr.find_inputs)")
+        kind = "a folder" if os.path.isdir(source) else "an archive"
+        raise InputError(f"{show(source)} is {kind} of documents: read its files one by one (dsocr.find_inputs)")
 
 
 def _first_page(image: Source) -> Page:
@@ -337,7 +397,8 @@ def _check_batch(batch: int | None) -> None:
         raise InputError(f"batch is {batch}; it must be 1 or more")
 
 
-def _name(source: Source) -> str:
+def name_of(source: Source) -> str:
+    """What a source is called in its Document."""
     if isinstance(source, Page):
         return source.source
     if isinstance(source, bytes):
@@ -366,8 +427,10 @@ def _check_dtype(name: str) -> None:
         raise InputError(f"dtype {name!r} is unknown; known: {', '.join(_NAMES)}")
 
 
-def _choose_dtype(device: torch.device, folder: Path) -> torch.dtype | None:
-    """None: as it is stored."""
+def choose_dtype(name: str, device: torch.device, folder: Path) -> torch.dtype | None:
+    """The kind of numbers that a checkpoint is kept in on a device, by a name such as auto; None: as it is stored."""
+    if name in DTYPES:
+        return DTYPES[name]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "mps":

@@ -9,26 +9,33 @@ import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import torch
 
 from dsocr.document.blocks import BLANK, FAILED, LOOPED, OK, TRUNCATED, Transcript
 from dsocr.document.grounding import parse
+from dsocr.elsewhere import Elsewhere
+from dsocr.elsewhere import Known as Known
 from dsocr.engine.engine import Stream
 from dsocr.engine.request import Delta, FinishReason, Stats
 from dsocr.errors import InputError
 from dsocr.pages import BrokenPage, Mode, Page, Source
 from dsocr.pages.blank import is_blank
+from dsocr.pages.sideways import looks_sideways
 from dsocr.pages.tiling import make_views
 from dsocr.rescue import Rescued
 from dsocr.views import Views, VisionLayout
 
+# Degrees to turn every page by, clockwise, or to find them for pages whose lines run up or down.
+Rotate: TypeAlias = int | Literal["auto"]
+AUTO: Rotate = "auto"
 OPENED_AHEAD = 2  # pages that wait to be submitted
 _KEPT = 4  # times the batch: most pages that were submitted and not yet asked for
 _POLL = 0.5  # seconds
 _NO_ROOM = "it does not fit in memory; choose a smaller mode"
-_ENDINGS: dict[FinishReason, tuple[str, str | None]] = {
+# The status of a page and its reason, from how its text ended.
+ENDINGS: dict[FinishReason, tuple[str, str | None]] = {
     "stop": (OK, None),
     "length": (TRUNCATED, "the limit of new tokens was reached"),
     "context": (TRUNCATED, "the model's context is full"),
@@ -93,9 +100,12 @@ class Reading:
                 self._text.append(delta.text)
                 self.tokens += len(delta.ids)
                 if delta.finish_reason:
-                    self._ending = _ENDINGS[delta.finish_reason]
+                    self._ending = ENDINGS[delta.finish_reason]
                 return replace(delta, page=self.page.number)
-            self._leave_loop()
+            if isinstance(self._deltas, Elsewhere):
+                self._accept(self._deltas.known)
+            else:
+                self._leave_loop()
         except InputError as error:
             self._ending = FAILED, str(error)
         except (MemoryError, RuntimeError) as error:
@@ -105,6 +115,14 @@ class Reading:
         self._taken = True
         self.ended(self)
         return None
+
+    def _accept(self, known: Known | None) -> None:
+        """What the page came to elsewhere; nothing where that was broken off."""
+        if known:
+            self._text, self._ending = [known.raw], (known.status, known.reason)
+            self.tokens, self.attempts = known.tokens, known.attempts
+            if isinstance(self.page, Page):
+                self.page = self.page.turned(known.rotated - self.page.rotated)
 
     def _leave_loop(self) -> None:
         """Keep what is good of a text that repeats itself, and what trying again makes of it."""
@@ -123,14 +141,15 @@ class Reading:
     @property
     def over(self) -> bool:
         """Whether nothing more will be written about the page; deltas may still wait to be taken."""
-        if isinstance(self._deltas, Stream):
+        if isinstance(self._deltas, (Stream, Elsewhere)):
             return self._deltas.over
         return self._taken or isinstance(self.page, BrokenPage)
 
     @property
     def stats(self) -> Stats:
         """What the page took so far; vision tokens without those of its padding, as the published figures have it."""
-        stats = self._deltas.stats if isinstance(self._deltas, Stream) else Stats(tokens_out=self.tokens)
+        written = self._deltas if isinstance(self._deltas, (Stream, Elsewhere)) else None
+        stats = written.stats if written else Stats(tokens_out=self.tokens)
         if self._vision_tokens is not None:
             stats = replace(stats, vision_tokens=self._vision_tokens)
         return replace(stats, render_seconds=self._render_seconds)
@@ -142,11 +161,11 @@ class Reading:
 
     def cancel(self) -> None:
         """Nobody will ask for the page any more."""
-        if isinstance(self._deltas, Stream):
+        if isinstance(self._deltas, (Stream, Elsewhere)):
             self._deltas.cancel()
 
     def _next(self) -> Delta | None:
-        if isinstance(self._deltas, Stream):
+        if isinstance(self._deltas, (Stream, Elsewhere)):
             while self._deltas.advance():
                 self.between()
         return next(self._deltas, None)
@@ -169,6 +188,7 @@ class Reading:
             self.labels_are_text,
             attempts=self.attempts,
             dpi=self.page.dpi,
+            rotated=self.page.rotated,
         )
 
 
@@ -178,17 +198,6 @@ class SourceEnd:
 
     source: Source
     error: InputError | None = None
-
-
-@dataclass(frozen=True)
-class Known:
-    """What a page came to when it was read before, or without being read."""
-
-    raw: str
-    status: str
-    reason: str | None
-    tokens: int
-    attempts: int = 1
 
 
 _BLANK = Known("", BLANK, None, 0, attempts=0)
@@ -209,13 +218,17 @@ class Shelf(Protocol):
 
 @dataclass(frozen=True)
 class Opened:
-    """A page with its views, ready to be submitted; a broken one and a known one have none."""
+    """A page with its views, ready to be submitted; a broken one and a known one have none.
+
+    sideways: whether it is to be found out which way up it is.
+    """
 
     page: Page | BrokenPage
     views: Views | None
     seconds: float
     key: str = ""
     known: Known | None = None
+    sideways: bool = False
 
 
 def read_ahead(
@@ -226,14 +239,18 @@ def read_ahead(
     shelf: Shelf | None = None,
     *,
     skip_blank: bool = False,
+    rotate: Rotate = 0,
+    elsewhere: bool = False,
 ) -> Generator[Reading | SourceEnd, None, None]:
     """A Reading for each page, in order; up to `batch` pages are written about at once.
 
     `begin` submits an opened page. Pages are opened in a thread; those that the shelf has are not read again, and the
     others are kept there as soon as they end. skip_blank: pages on which there is nothing are not shown to the network.
-    Closed early, it cancels every page that was not given away.
+    rotate: degrees to turn every page by, clockwise; "auto" marks those whose lines run up or down as sideways.
+    elsewhere: whoever reads the pages makes their views. Closed early, it cancels every page that was not given away.
     """
-    readings = _Readings(_OpenedAhead(_with_views(pages, mode, shelf, skip_blank)), begin, batch, shelf)
+    opened = _OpenedAhead(_with_views(pages, mode, shelf, skip_blank, rotate, elsewhere))
+    readings = _Readings(opened, begin, batch, shelf)
     try:
         while reading := readings.next():
             yield reading
@@ -362,7 +379,12 @@ class _OpenedAhead:
 
 
 def _with_views(
-    pages: Iterator[Page | BrokenPage | SourceEnd], mode: Mode, shelf: Shelf | None, skip_blank: bool
+    pages: Iterator[Page | BrokenPage | SourceEnd],
+    mode: Mode,
+    shelf: Shelf | None,
+    skip_blank: bool,
+    rotate: Rotate,
+    elsewhere: bool,
 ) -> Generator[Opened | SourceEnd, None, None]:
     """The pages as they are to be shown to the network, with the time that this took; the shelf's without views."""
     while True:
@@ -373,18 +395,21 @@ def _with_views(
         if isinstance(page, SourceEnd):
             yield page
             continue
-        views, key, known = None, "", None
+        views, key, known, sideways = None, "", None, False
         if isinstance(page, Page):
             try:
+                page = page if rotate == AUTO else page.turned(int(rotate))
                 if skip_blank and is_blank(page.image):
                     known = _BLANK
                 elif shelf:
                     key = shelf.key(page)
                     known = shelf.find(key)
-                views = None if known else make_views(page.image, mode)
+                    page = page.turned(known.rotated - page.rotated) if known else page
+                sideways = rotate == AUTO and not known and looks_sideways(page.image)
+                views = None if known or elsewhere else make_views(page.image, mode)
             except MemoryError:
                 page = BrokenPage(page.source, page.number, _NO_ROOM)
-        yield Opened(page, views, time.perf_counter() - began, key, known)
+        yield Opened(page, views, time.perf_counter() - began, key, known, sideways)
 
 
 def tokens_on_page(size: tuple[int, int], layout: VisionLayout, mode: Mode) -> int:

@@ -12,10 +12,11 @@ FLOORS = (
     {"views", "document", "prompts", "kernels"},
     {"pages", "model"},
     {"engine"},
-    {"rescue"},
+    {"rescue", "elsewhere"},
     {"reading"},
     {"ocr"},
-    {"server", "jobs", "compat", "bench", "evaluation", "training", "ocrmypdf"},
+    {"remote"},
+    {"server", "jobs", "compat", "bench", "evaluation", "training", "ocrmypdf", "doctor"},
     {"cli"},
     {"__main__"},
 )

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import zipfile
 from itertools import groupby
 from pathlib import Path
 
@@ -162,6 +163,16 @@ class TestSources:
         (tmp_path / "page.png").write_bytes(encode(PAGE, "PNG"))
         assert "find_inputs" in refusal(ocr.read, tmp_path)
         assert "find_inputs" in refusal(ocr.read, str(tmp_path))
+
+    @pytest.mark.parametrize("name", ["box.zip", "a.pdf"])
+    def test_so_is_an_archive_whatever_it_is_called(self, ocr, tmp_path, name):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for member in ("a.png", "b.png"):
+                archive.writestr(member, encode(PAGE, "PNG"))
+        for call in (ocr.read, ocr.stream):
+            assert f"{name} is an archive of documents" in refusal(lambda call=call: list(call(tmp_path / name)))
+        one = next(iter(dsocr.find_inputs([tmp_path / name])))
+        assert [page.page for page in read(ocr, one).transcripts] == [1]
 
     @pytest.mark.parametrize("source", ["", "nothing.png", b"", b"rubbish", "x" * 5000, "\0"])
     def test_what_cannot_be_read_at_all_is_a_mistake(self, ocr, source, tmp_path, monkeypatch):

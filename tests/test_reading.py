@@ -6,6 +6,7 @@ import gc
 import io
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from drawn_pages import inked
@@ -13,10 +14,11 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 import dsocr
-from dsocr import InputError, Options, Sampling, cli, load
+from dsocr import InputError, Options, Page, Sampling, cli, load
 from dsocr.engine.engine import Engine
 from dsocr.ocr import OCR
 from dsocr.pages import MODES, BrokenPage
+from dsocr.pages.sideways import looks_sideways
 from dsocr.pages.tiling import make_views
 from dsocr.reading import OPENED_AHEAD, tokens_on_page
 
@@ -355,3 +357,79 @@ class TestBlank:
             Image.new("RGB", (80, 60), "white"), Options("tiny", sampling=FEW.sampling, skip_blank=False)
         )
         assert reading.transcript().status == "truncated"
+
+
+class TestTurning:
+    """Which way up a page is, with the smallest network that reads."""
+
+    NOTE = Path(__file__).parent / "golden" / "nano" / "008.png"
+    SHORT = Sampling(max_tokens=12)
+
+    @pytest.fixture(scope="class")
+    def nano(self) -> OCR:
+        return load("nano")
+
+    @pytest.fixture(scope="class")
+    def note(self) -> Image.Image:
+        with Image.open(self.NOTE) as image:
+            return image.convert("RGB")
+
+    @pytest.fixture(scope="class")
+    def upright(self, nano, note):
+        return nano.read(note, sampling=self.SHORT, rotate="auto").transcripts[0]
+
+    def test_a_page_that_stands_is_read_as_it_is(self, upright):
+        assert (upright.rotated, upright.raw.split()[:2]) == (0, ["has", "a"])
+
+    def test_a_page_that_lies_on_its_side_is_turned_and_reads_as_if_it_stood(self, nano, note, upright):
+        lying = Page("note.png", 1, note).turned(90).image
+        page = nano.read(lying, sampling=self.SHORT, rotate="auto").transcripts[0]
+        assert (page.rotated, page.raw, page.width, page.height) == (270, upright.raw, *note.size)
+        assert page.image.tobytes() == note.tobytes()
+
+    def test_rules_that_look_like_lines_of_print_turn_no_page(self, nano, note):
+        table = note.copy()
+        for left in range(10, note.width, 40):
+            ImageDraw.Draw(table).line((left, 0, left, note.height), fill="black", width=3)
+        assert looks_sideways(table)
+        assert nano.read(table, sampling=self.SHORT, rotate="auto").transcripts[0].rotated == 0
+
+    @pytest.mark.parametrize("shape", [(2400, 400), (1200, 300), (400, 2400)])
+    def test_wide_and_long_pages_are_not_even_tried(self, shape, monkeypatch, ocr):
+        page = Image.new("RGB", shape, "white")
+        for top in range(30, shape[1] - 30, 40):
+            ImageDraw.Draw(page).text((30, top), "Words upon words in one line. " * (shape[0] // 220), "black")
+        monkeypatch.setattr(OCR, "_find_turn", lambda *_: pytest.fail("tried"))
+        assert ocr.read(page, "tiny", sampling=FEW.sampling, rotate="auto").transcripts[0].rotated == 0
+
+    @pytest.mark.parametrize("turn", [90, 180, 270])
+    def test_every_page_is_turned_as_it_was_asked_for(self, ocr, turn):
+        pages = ocr.read(tiff(2), "tiny", sampling=FEW.sampling, rotate=turn).transcripts
+        assert [(page.rotated, page.image.size) for page in pages] == [(turn, (60, 80) if turn % 180 else (80, 60))] * 2
+
+    @pytest.mark.parametrize("rotate", [45, "left", None])
+    def test_what_is_no_quarter_turn_is_refused(self, rotate):
+        with pytest.raises(InputError, match="no turn; known: auto, 0, 90, 180, 270"):
+            Options(rotate=rotate).check()
+
+
+class TestLaziness:
+    def test_a_network_is_got_when_the_first_page_needs_it_and_only_once(self, loaded):
+        got = []
+        reader = OCR(lambda: got.append(1) or loaded.network, loaded.tokenizer)
+        readings = reader.readings(tiff(2), FEW)
+        assert got == []
+        assert len(list(readings)) == 2
+        assert got == [1]
+
+    def test_blank_and_broken_pages_need_none(self, loaded, make_pdf):
+        reader = OCR(lambda: pytest.fail("loaded"), loaded.tokenizer)
+        pages = reader.read(make_pdf(["", None]), "tiny").transcripts
+        assert [page.status for page in pages] == ["blank", "failed"]
+
+    def test_a_network_that_cannot_be_had_is_the_mistake_of_no_page(self, loaded):
+        def fail():
+            raise InputError("too large")
+
+        with pytest.raises(InputError, match="too large"):
+            list(OCR(fail, loaded.tokenizer).readings(tiff(2), FEW))

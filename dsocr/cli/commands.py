@@ -7,8 +7,12 @@ from typing import Annotated
 import typer
 
 from dsocr.cli.bench import bench
+from dsocr.cli.doctor import doctor
+from dsocr.cli.evaluate import app as evaluate
 from dsocr.cli.pull import pull
 from dsocr.cli.read import read
+from dsocr.cli.serve import serve
+from dsocr.cli.train import train
 
 app = typer.Typer(
     name="dsocr",
@@ -20,8 +24,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for command in (read, bench, pull):
+for command in (read, serve, bench, pull, train, doctor):
     app.command()(command)
+app.add_typer(evaluate, name="eval")
 
 
 @app.callback(invoke_without_command=True)

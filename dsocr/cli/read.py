@@ -7,14 +7,18 @@ import sys
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dsocr.cli.console import leave, open_voice
 from dsocr.cli.words import DTYPES_HELP
+from dsocr.errors import InputError
 
-_FORMATS = "md, json, html, txt, hocr, alto, csv, svg, pdf, picture, layout, official"
+if TYPE_CHECKING:
+    from dsocr.pages import Child
+
+_FORMATS = "md, json, html, txt, hocr, alto, docx, csv, svg, pdf, picture, layout, official"
 
 
 class NgramRule(str, Enum):
@@ -31,6 +35,16 @@ class Loops(str, Enum):
     rescue = "rescue"
     stop = "stop"
     keep = "keep"
+
+
+class Rotate(str, Enum):
+    """How pages are turned, in degrees clockwise."""
+
+    off = "off"
+    auto = "auto"
+    right = "90"
+    over = "180"
+    left = "270"
 
 
 def read(
@@ -88,13 +102,42 @@ def read(
     ] = 90,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(metavar="NAME", help=DTYPES_HELP)] = "auto",
-    batch: Annotated[int, typer.Option(metavar="NUMBER", help="Most pages read at once.")] = 8,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Most pages read at once; by each server or replica, where there are several.",
+            show_default="8; 16 with --engine",
+        ),
+    ] = None,
     memory: Annotated[
         str | None,
         typer.Option(
             metavar="SIZE",
             help="For the text being read, such as 4G or 500M.",
             show_default="half of what is free",
+        ),
+    ] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Have running servers read: vLLM, SGLang or dsocr, such as http://host:8000/v1; several with commas.",
+            show_default="the model is loaded here",
+        ),
+    ] = None,
+    engine_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", envvar="DSOCR_ENGINE_KEY", help="The key that they ask for.", show_default="none is sent"
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Have a Ray cluster read: local (on this machine), auto (the one that runs here), or HOST:PORT.",
+            show_default="no cluster",
         ),
     ] = None,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders in folders are read as well.")] = False,
@@ -117,6 +160,10 @@ def read(
         Loops,
         typer.Option(metavar="NAME", help="A page that repeats itself: rescue (read it again), stop it, or keep it."),
     ] = Loops.rescue,
+    rotate: Annotated[
+        Rotate,
+        typer.Option(metavar="NAME", help="Turn pages clockwise: 90, 180, 270, or auto where lines run up or down."),
+    ] = Rotate.off,
     keep_blank: Annotated[bool, typer.Option("--keep-blank", help="Blank pages are read like others.")] = False,
     manifest: Annotated[
         Path | None,
@@ -147,6 +194,13 @@ def read(
     stats: Annotated[
         bool, typer.Option("--stats", help="A line of figures for each page on stderr: tokens, seconds.")
     ] = False,
+    apart: Annotated[
+        bool,
+        typer.Option(
+            "--apart/--no-apart",
+            help="Open files in a process of their own, so that a harmful one costs its pages and not the run.",
+        ),
+    ] = True,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only on stderr.")] = False,
 ) -> None:
     """Read documents to Markdown, text, JSON or drawings.
@@ -159,15 +213,28 @@ def read(
     """
 
     def work() -> int:
+        from dsocr.pages import Child
+        from dsocr.pages.apart import memory_for
+
+        if not apart:
+            return read_it(False)
+        with Child(memory=memory_for(max_pixels)) as child:
+            child.start()  # Before all else is imported: it gets ready meanwhile.
+            return read_it(child)
+
+    def read_it(child: bool | Child) -> int:
         from dsocr.document.to_markdown import FURNITURE, MarkdownStyle
         from dsocr.engine.kv_cache import parse_bytes
         from dsocr.engine.request import Sampling
+        from dsocr.jobs.cluster import Cluster
         from dsocr.jobs.forms import Wishes
         from dsocr.jobs.job import Job, plan, run
         from dsocr.jobs.outputs import parse_formats
         from dsocr.model.checkpoint import NANO, PUBLISHED, default_checkpoint
         from dsocr.ocr import Options, load
         from dsocr.pages.inputs import walk_inputs
+        from dsocr.remote import connect
+        from dsocr.remote.reader import DEFAULT_BATCH as SERVER_BATCH
 
         sampling = Sampling(
             max_tokens=max_tokens,
@@ -177,11 +244,25 @@ def read(
             ngram_window=ngram_window,
         )
         options = Options(
-            mode, prompt, pages, dpi, password, max_pixels, sampling, loops=loops.value, skip_blank=not keep_blank
+            mode,
+            prompt,
+            pages,
+            dpi,
+            password,
+            max_pixels,
+            sampling,
+            loops=loops.value,
+            skip_blank=not keep_blank,
+            rotate="auto" if rotate == Rotate.auto else 0 if rotate == Rotate.off else int(rotate.value),
+            apart=child,
         )
         options.check()
         style = MarkdownStyle(tables, maths, page_marks, FURNITURE if no_headers else frozenset())
-        name = model or default_checkpoint()
+        if engine and ray:
+            raise InputError("--engine and --ray: servers read, or a cluster, not both")
+        if engine and (device, dtype, memory) != ("auto", "auto", None):
+            raise InputError("with --engine, --device, --dtype and --memory are the server's own: leave them out")
+        name = model or ("" if engine else default_checkpoint())
         job = Job(
             inputs=tuple(walk_inputs(files, recursive=recursive)),
             options=options,
@@ -195,14 +276,21 @@ def read(
             cache=None if no_cache else cache or (_cache_folder() if output or dry_run else None),
             cache_limit=parse_bytes(cache_size),
             skip_existing=skip_existing,
+            elsewhere=bool(engine or ray),
         )
         job.check()
         with open_voice(quiet, stats, moves=output is not None) as voice:
             if dry_run:
                 return plan(job, voice)
+            if engine:
+                there = partial(connect, engine, model, key=engine_key, batch=batch or SERVER_BATCH, note=voice.note)
+                return run(job, there, voice)
             if model is None:
                 voice.note(f"reading with {name}" + (f"; for {PUBLISHED} run: dsocr pull" if name == NANO else ""))
-            return run(job, partial(load, name, device, dtype, batch=batch, memory=memory), voice)
+            if ray:
+                cluster = partial(Cluster, ray, name, device, dtype, batch=batch, memory=memory, note=voice.note)
+                return run(job, cluster, voice)
+            return run(job, partial(load, name, device, dtype, batch=batch, memory=memory, lazily=True), voice)
 
     leave(work)
 

@@ -25,6 +25,7 @@ from dsocr.document.pdf_file import PdfFile
 from dsocr.document.tables import Cell, Table, split_tables
 from dsocr.document.to_alto import to_alto
 from dsocr.document.to_csv import csv_files, to_csv
+from dsocr.document.to_docx import to_docx
 from dsocr.document.to_hocr import to_hocr
 from dsocr.document.to_html import to_html
 from dsocr.document.to_json import to_dict, to_json
@@ -82,6 +83,7 @@ __all__ = [
     "to_alto",
     "to_csv",
     "to_dict",
+    "to_docx",
     "to_gfm",
     "to_hocr",
     "to_html",

@@ -56,7 +56,8 @@ class Transcript:
     `image` is the page the boxes lie on, width by height, or None where it was not kept. `labels_are_text`: the
     prompt asked for words with their boxes, so a block's label is what stands there, not what kind of block it is.
     `attempts`: how many times it was read to get this far. `dpi`: how many of its pixels make an inch, None where
-    its file does not tell.
+    its file does not tell. `rotated`: degrees, clockwise, by which the page was turned to be read; all else here is
+    of the turned page.
     """
 
     page: int
@@ -70,6 +71,7 @@ class Transcript:
     labels_are_text: bool = False
     attempts: int = 1
     dpi: float | None = None
+    rotated: int = 0
 
 
 @dataclass(frozen=True)

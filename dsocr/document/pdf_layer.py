@@ -49,7 +49,8 @@ def _add_layers(pdf: Pdf, pages: dict[int, Page], transcripts: Iterable[Transcri
         width, height = max(1, transcript.width), max(1, transcript.height)
         shown = b"".join(letters.glyphs.show(line, height) for line in lines)
         # Before all else on the page: nothing that the page does can move it there.
-        layer = b"q %s cm BT 3 Tr %s 1 Tf\n%sET Q\n" % (_matrix(page, width, height), name.encode(), shown)
+        matrix = _matrix(page, width, height, transcript.rotated)
+        layer = b"q %s cm BT 3 Tr %s 1 Tf\n%sET Q\n" % (matrix, name.encode(), shown)
         page.contents_add(layer, prepend=True)
         page.add_resource(font, Name.Font, Name(name))
         added = True
@@ -81,11 +82,14 @@ def _make_room(pdf: Pdf, page: Page, replace: bool) -> bool:
     return True
 
 
-def _matrix(page: Page, width: int, height: int) -> bytes:
-    """From pixels of the upright page, counted from its lower left corner, to the page's own space."""
+def _matrix(page: Page, width: int, height: int, rotated: int) -> bytes:
+    """From pixels of the page as it was read, counted from its lower left corner, to the page's own space.
+
+    rotated: degrees, clockwise, by which it was turned from what a viewer shows.
+    """
     left, bottom, right, top = _seen_part(page)
     rotation = page.obj.get("/Rotate", 0)
-    quarters = int(rotation) // 90 % 4 if isinstance(rotation, int) else 0
+    quarters = (rotated + (int(rotation) if isinstance(rotation, int) else 0)) // 90 % 4
     across, up = (top - bottom, right - left) if quarters % 2 else (right - left, top - bottom)
     x, y = across / width, up / height
     turned = (

@@ -42,6 +42,7 @@ def _page(page: Transcript) -> dict[str, Any]:
         "width": page.width,
         "height": page.height,
         "dpi": _dpi(page),
+        "rotated": page.rotated,
         "status": page.status,
         "reason": page.reason,
         "attempts": page.attempts,

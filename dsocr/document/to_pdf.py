@@ -71,7 +71,7 @@ class SearchablePdf:
             self._read.append(replace(page, image=None))
             return
         picture = keep_jpeg(self._original) if self._original is not None else None
-        if picture is None or picture.size != (page.width, page.height):
+        if picture is None or page.rotated or picture.size != (page.width, page.height):
             picture = keep_pixels(page.image) if page.image is not None else None
         lines = (line for block in lay_out(page) for line in block.lines)
         self._pictures.add_page((page.width, page.height), self._dpi or page.dpi, picture, lines)

@@ -203,7 +203,7 @@ class Engine:
         began = time.perf_counter()
         try:
             logits, likeliest = self._compute(turns)
-        except (MemoryError, RuntimeError) as error:
+        except Exception as error:
             # It costs the one that came last; what the others have is untouched, and the next step tries without it.
             self._fail(turns[-1].sequence, error)
             return
@@ -211,7 +211,10 @@ class Engine:
         first = 0
         for turn in turns:
             last = first + turn.wanted
-            self._write(turn, logits[first:last], likeliest[first:last], seconds)
+            try:
+                self._write(turn, logits[first:last], likeliest[first:last], seconds)
+            except Exception as error:  # whatever it is, it costs nobody else, and is raised where the stream is read
+                self._fail(turn.sequence, error)
             first = last
 
     def _write(self, turn: Turn, logits: Tensor, likeliest: list[int], seconds: float) -> None:
@@ -304,6 +307,18 @@ class Stream:
             return False
         self._engine.step()
         return True
+
+    def take(self) -> list[Delta]:
+        """All deltas that wait, without a step; once they are gone, raises what has ended the request, if anything has.
+
+        For the thread that calls `step`.
+        """
+        sequence, taken = self._sequence, list[Delta]()
+        while sequence.deltas and not sequence.cancelled:
+            taken.append(sequence.deltas.popleft())
+        if not taken and sequence.error is not None:
+            raise sequence.error
+        return taken
 
     def cancel(self) -> None:
         """Write no more; the deltas that were not taken are gone, and the next step frees what the request holds."""

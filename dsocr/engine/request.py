@@ -20,8 +20,8 @@ class Sampling:
 
     max_tokens None: up to the context limit. seed None: a fresh one. stop: texts that end the generation and are
     not part of it. whitelist: ids the windowed ban spares; None spares the cells of tables. stop_loops: a text that
-    repeats itself is ended. logprobs: deltas tell how sure the network was of each id. An InputError names a value
-    out of range.
+    repeats itself is ended. logprobs: deltas tell how sure the network was of each id. skip_special: the text is
+    written without special tokens, the tags around boxes among them. An InputError names a value out of range.
     """
 
     max_tokens: int | None = None
@@ -35,6 +35,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     stop_loops: bool = False
     logprobs: bool = False
+    skip_special: bool = False
 
     def __post_init__(self) -> None:
         rules = get_args(NgramRule)

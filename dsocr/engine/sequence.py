@@ -43,7 +43,7 @@ class Sequence:
         self._memory = ngram_memory(sampling, request.ids, tokenizer.td)
         self._generator = _generator(sampling.seed)
         self._lookup = Lookup(request.hints) if request.hints and not sampling.temperature else None
-        self._writer = Writer(tokenizer, sampling.stop)
+        self._writer = Writer(tokenizer, sampling.stop, skip_special=sampling.skip_special)
         self._watch = LoopWatch() if sampling.stop_loops else None
         self.loop: Loop | None = None
         if most == 0:
@@ -156,8 +156,8 @@ class Sequence:
 class Writer:
     """Ids to text as it may be shown: whole characters, and nothing that could yet become a stop text."""
 
-    def __init__(self, tokenizer: Tokenizer, stops: Ids[str]) -> None:
-        self._decoder = IncrementalDecoder(tokenizer)
+    def __init__(self, tokenizer: Tokenizer, stops: Ids[str], *, skip_special: bool = False) -> None:
+        self._decoder = IncrementalDecoder(tokenizer, skip_special)
         self._stops = stops
         self._held = ""
         self.stopped = False

@@ -10,13 +10,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import torch
+
 from dsocr.document import BLANK, LOOPED, OK, STATUSES, TRUNCATED, Transcript
 from dsocr.engine.request import Sampling
 from dsocr.jobs.whole import is_leftover, write_whole
+from dsocr.model.config import read_config
 from dsocr.model.quantised import BITS
 from dsocr.model.weights import weight_files
-from dsocr.ocr import OCR, Options
+from dsocr.ocr import Options, choose_dtype
 from dsocr.pages import Page
+from dsocr.pages.sideways import TURNS
 from dsocr.reading import Known, Reading
 from dsocr.version import __version__
 
@@ -85,7 +89,14 @@ class Cache:
         transcript = reading.transcript(keep_image=False)
         if not (self._works and self._recipe.is_final(reading, transcript)):
             return
-        known = Known(transcript.raw, transcript.status, transcript.reason, reading.tokens, transcript.attempts)
+        known = Known(
+            transcript.raw,
+            transcript.status,
+            transcript.reason,
+            reading.tokens,
+            transcript.attempts,
+            transcript.rotated,
+        )
         content = json.dumps(asdict(known)).encode("ascii")
         try:
             write_whole(self._path(reading.key), content)
@@ -131,18 +142,27 @@ def reads_the_same(options: Options) -> bool:
     return sampling.temperature == 0 or sampling.seed is not None
 
 
-def make_recipe(ocr: OCR, options: Options, checkpoint: str, dtype: str) -> Recipe:
-    """The recipe of a reader; checkpoint as `identify` has it, dtype as it was asked for."""
+def make_recipe(folder: Path, options: Options, checkpoint: str, dtype: str, device: torch.device) -> Recipe:
+    """The recipe of a reader with the checkpoint in a folder, found without loading it.
+
+    checkpoint: as `identify` has it; dtype: as it was asked for.
+    """
+    numbers = dtype if dtype in BITS else str(choose_dtype(dtype, device, folder) or "as stored")
+    return recipe_of(options, checkpoint, numbers, read_config(folder).decoder.max_positions)
+
+
+def recipe_of(options: Options, checkpoint: str, numbers: str, places: int) -> Recipe:
+    """The recipe of any reader. numbers: the kind that it computes with; places: most that a page and its text take."""
     sampling = options.sampling or Sampling()
     asked = {each.name: getattr(options, each.name) for each in fields(options) if each.name not in _OPENING}
     form = {
         "version": __version__,
         "checkpoint": checkpoint,
-        "numbers": dtype if dtype in BITS else str(ocr.network.dtype),
+        "numbers": numbers,
         "asked": asked | {"prompt": options.full_prompt(), "sampling": asdict(sampling)},
     }
     text = json.dumps(form, sort_keys=True, default=sorted) + "\n"
-    return Recipe(text, sampling.max_tokens, ocr.network.config.decoder.max_positions)
+    return Recipe(text, sampling.max_tokens, places)
 
 
 def identify(folder: Path) -> str:
@@ -166,7 +186,8 @@ def _from_json(text: str) -> Known:
     form = json.loads(text)
     known = Known(**form)
     whole = isinstance(known.raw, str) and known.status in STATUSES and isinstance(known.reason, (str, type(None)))
-    if not (whole and isinstance(known.tokens, int) and isinstance(known.attempts, int)):
+    counted = all(isinstance(number, int) for number in (known.tokens, known.attempts))
+    if not (whole and counted and known.rotated in TURNS):
         raise ValueError("not a page")
     return known
 

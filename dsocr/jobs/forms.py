@@ -15,6 +15,7 @@ from dsocr.document import (
     OutputFile,
     Transcript,
     csv_files,
+    figure_files,
     join_pages,
     jpeg,
     svg_files,
@@ -26,6 +27,7 @@ from dsocr.document import (
 )
 from dsocr.document.pdf_file import PdfFile
 from dsocr.document.to_alto import to_alto
+from dsocr.document.to_docx import to_docx
 from dsocr.document.to_hocr import to_hocr
 from dsocr.document.to_layout_pdf import add_layout_page
 from dsocr.document.to_pdf import ADD, REPLACE, SKIP, SearchablePdf
@@ -174,7 +176,23 @@ class _AtTheEnd:
         return self._files(self._wishes.apply(document), self._name)
 
 
+class _Docx:
+    """NAME.docx: the figures of its pages are kept until it is written."""
+
+    def __init__(self, name: str, wishes: Wishes) -> None:
+        self._name, self._wishes, self._figures = name, wishes, list[OutputFile]()
+
+    def add(self, page: Transcript) -> Iterable[OutputFile]:
+        self._figures += figure_files(page) if page.image is not None else ()
+        return ()
+
+    def end(self, document: Document) -> Iterator[OutputFile]:
+        content = to_docx(self._wishes.apply(document), self._figures, self._wishes.style.drop)
+        yield OutputFile(f"{self._name}.docx", content)
+
+
 KINDS: dict[str, Kind] = {
+    "docx": Kind(lambda name, wishes, source: _Docx(name, wishes), "{}.docx"),
     "csv": Kind(lambda name, wishes, source: _AtTheEnd(name, wishes, csv_files), "{}_table_*.csv"),
     "svg": Kind(lambda name, wishes, source: _AtTheEnd(name, wishes, svg_files), "{}_figure_*.svg"),
     "pdf": Kind(_SearchablePdf, "{}_text.pdf"),

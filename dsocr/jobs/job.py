@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsocr.errors import InputError
-from dsocr.jobs.cache import Cache, identify, make_recipe, reads_the_same
+from dsocr.jobs.cache import Cache, reads_the_same
+from dsocr.jobs.cluster import Cluster
 from dsocr.jobs.forms import Wishes
 from dsocr.jobs.manifest import NAME, Facts, Manifest
 from dsocr.jobs.outputs import Folder, Printer
 from dsocr.jobs.plan import HISTORY, add_pace, read_pace, tell_plan
 from dsocr.jobs.progress import Progress
+from dsocr.jobs.readers import Reader, about
 from dsocr.jobs.run import Output, Run
-from dsocr.model.checkpoint import find_checkpoint
-from dsocr.ocr import OCR, Options, choose_device
+from dsocr.ocr import Options, choose_device
 from dsocr.pages.inputs import Input
 from dsocr.version import __version__
 
@@ -41,6 +42,7 @@ class Job:
     cache: Path | None
     cache_limit: int
     skip_existing: bool
+    elsewhere: bool = False  # the pages are read by servers or by a cluster
 
     def check(self) -> None:
         """InputError for wishes that do not go together; asked before a model is loaded in vain."""
@@ -72,7 +74,9 @@ def open_output(job: Job, say: Callable[[str], None]) -> Output:
 
 def plan(job: Job, voice: Voice) -> int:
     """Tell what a run would do, and do nothing; gives back the exit code."""
-    pace = read_pace(job.cache / HISTORY, job.facts(choose_device(job.device).type)) if job.cache else None
+    pace = None  # of others it is not known before they are asked who they are
+    if job.cache and not job.elsewhere:
+        pace = read_pace(job.cache / HISTORY, job.facts(choose_device(job.device).type))
     # A folder that is not there yet has no answers, and must not come to be by being asked.
     output = open_output(job, voice.say) if job.folder and job.folder.is_dir() else None
 
@@ -82,21 +86,23 @@ def plan(job: Job, voice: Voice) -> int:
     return tell_plan(job.inputs, job.options, is_there, pace, lambda line: voice.say(line + "\n"), voice.note)
 
 
-def run(job: Job, load: Callable[[], OCR], voice: Voice) -> int:
-    """Read it all with the reader that `load` gives; gives back the exit code."""
+def run(job: Job, load: Callable[[], Reader], voice: Voice) -> int:
+    """Read it all with the reader that `load` gives, whose network need not be there yet; gives back the exit code."""
     output = open_output(job, voice.say)
     path = job.manifest or (job.folder / NAME if job.folder else None)
     with ExitStack() as closed_at_the_end:
         manifest = closed_at_the_end.enter_context(closing(Manifest(path))) if path else None
-        ocr = load()
-        checkpoint = identify(find_checkpoint(job.model))
-        facts = job.facts(ocr.network.device.type, checkpoint)
+        reader = load()
+        if isinstance(reader, Cluster):
+            closed_at_the_end.enter_context(closing(reader))
+        who = about(reader, job.model, job.device, job.dtype, job.options)
+        facts = replace(job.facts(who.device, who.checkpoint), model=who.model)
         cache = None
         if job.cache and reads_the_same(job.options):
-            recipe = make_recipe(ocr, job.options, checkpoint, job.dtype)
-            cache = closed_at_the_end.enter_context(closing(Cache(job.cache, recipe, job.cache_limit, voice.note)))
+            kept = Cache(job.cache, who.recipe, job.cache_limit, voice.note)
+            cache = closed_at_the_end.enter_context(closing(kept))
         reading = Run(
-            ocr,
+            reader,
             output,
             job.options,
             facts,

@@ -40,7 +40,7 @@ class Outcome:
     """How a page ended, or, where page is None, an input that gave no page.
 
     attempts, tokens and seconds are those of the page's reading; a page from the cache has the tokens of its text and
-    took no seconds.
+    took no seconds. rotated: degrees, clockwise, by which the page was turned to be read.
     """
 
     input: str
@@ -51,6 +51,7 @@ class Outcome:
     tokens: int = 0
     seconds: float = 0.0
     cached: bool = False
+    rotated: int = 0
 
 
 class Manifest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from glob import escape
 from itertools import chain, count
 from pathlib import Path
@@ -15,6 +16,7 @@ from dsocr.errors import FileAccessError, InputError
 from dsocr.jobs.forms import ENDINGS, HTML, KINDS, MARKDOWN, OFFICIAL, TEXTS, Beside, Form, Wishes
 from dsocr.jobs.whole import clear_leftovers, write_whole
 
+AGAIN = "<!-- what stands above repeats itself; the page was read again, and all of its text stands below -->"
 _NAME_BYTES = 200
 _DEFAULT = Wishes()
 
@@ -62,7 +64,14 @@ class Printer:
             self._write(self._wishes.style.page_separator)
         self._begun = True
         # A stream has no folder beside it for figures.
-        self._markdown = StreamingMarkdown(page, width, height, None, labels_are_text, self._wishes.style)
+        self._start = partial(StreamingMarkdown, page, width, height, None, labels_are_text, self._wishes.style)
+        self._markdown = self._start()
+
+    def begin_again(self) -> None:
+        """What was shown cannot be taken back; a comment says that it is void."""
+        if self._streams and self._markdown:
+            self._write(f"{self._markdown.close()}\n\n{AGAIN}\n\n")
+            self._markdown = self._start()
 
     def add(self, text: str) -> None:
         """More of the page's text."""
@@ -136,6 +145,9 @@ class Folder:
         """Files are written when a page is whole."""
 
     def add(self, text: str) -> None:
+        """Files are written when a page is whole."""
+
+    def begin_again(self) -> None:
         """Files are written when a page is whole."""
 
     def end_page(self, transcript: Transcript) -> None:

@@ -48,6 +48,7 @@ def sizes_of(source: str | os.PathLike[str], options: Options) -> list[PageSize]
         dpi=options.dpi,
         password=options.password,
         max_pixels=options.max_pixels,
+        apart=options.apart,
     )
     return [size for path in files_of(source) for size in measure(path)]
 

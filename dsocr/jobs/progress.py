@@ -86,11 +86,13 @@ class Progress:
         """Sets the total, unless there is an input that cannot be counted."""
         total = 0
         for each in inputs:
+            if self._stopped.is_set():
+                return
             try:
                 sizes = sizes_of(each.source, options)
             except InputError:
                 continue  # it has no pages
-            if sizes is None or self._stopped.is_set():
+            if sizes is None:
                 return
             total += len(sizes)
         self.total = total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -16,14 +16,23 @@ from dsocr.jobs.memory import Housekeeper
 from dsocr.jobs.plan import THERE, Pace, sizes_of
 from dsocr.jobs.progress import Progress
 from dsocr.jobs.summary import FINE, Summary
-from dsocr.ocr import OCR, Options
-from dsocr.pages import BrokenPage
+from dsocr.ocr import Options
+from dsocr.pages import BrokenPage, Source
 from dsocr.pages.inputs import STDIN, Input, show
 from dsocr.pages.urls import is_url
 from dsocr.reading import Reading, Shelf, SourceEnd
 
 SOME_PAGES_NOT_OK = 10  # exit code: everything was read as far as it went, and not every page is ok
 _INTERRUPTED = "the run was interrupted before this was read"
+
+
+class Reader(Protocol):
+    """Whoever reads pages, here or elsewhere."""
+
+    def readings_of(
+        self, sources: Iterable[Source], options: Options, shelf: Shelf | None = None
+    ) -> Generator[Reading | SourceEnd, None, None]:
+        """The readings of one source after another, each followed by its SourceEnd."""
 
 
 class Output(Protocol):
@@ -43,6 +52,9 @@ class Output(Protocol):
 
     def add(self, text: str) -> None:
         """More of the page's text."""
+
+    def begin_again(self) -> None:
+        """What was added of the page so far is void: it repeated itself, and all of its text comes anew."""
 
     def end_page(self, transcript: Transcript) -> None:
         """The page is read; its picture is let go after this."""
@@ -76,7 +88,7 @@ class Run:
     every page; shelf: where read pages are kept.
     """
 
-    ocr: OCR
+    ocr: Reader
     output: Output
     options: Options
     facts: Facts
@@ -105,8 +117,8 @@ class Run:
                         self._end(self._drafts.popleft(), step.error)
                     else:
                         self._read_page(self._drafts[0], step)
-        except BaseException:  # Ctrl-C above all: it must not cost the pages before, nor hide that some are missing
-            self._break_off()
+        except BaseException as error:  # Ctrl-C above all: it must not cost the pages before, nor hide what is missing
+            self._break_off(str(error) if isinstance(error, InputError) else _INTERRUPTED)
             raise
         finally:
             self.progress.stop()
@@ -142,7 +154,8 @@ class Run:
         if transcript.raw.startswith(shown):
             self.output.add(transcript.raw[len(shown) :])  # it was known from before
         elif not shown.startswith(transcript.raw):
-            self.output.add("\n\n" + transcript.raw)  # it repeated itself, and was read again
+            self.output.begin_again()
+            self.output.add(transcript.raw)
         try:
             self.output.end_page(transcript)
         except InputError as error:  # a picture that cannot be written must not cost the page's text
@@ -166,11 +179,11 @@ class Run:
             except InputError as unwritten:
                 self._say(unwritten)
 
-    def _break_off(self) -> None:
+    def _break_off(self, why: str) -> None:
         """The document in hand is written as far as it is read; whatever was not read is told to be skipped."""
         with suppress(InputError):
             for draft in self._drafts:
-                self._add_rest(draft, SKIPPED, _INTERRUPTED)
+                self._add_rest(draft, SKIPPED, why)
             if self._drafts and self._drafts[0].transcripts:
                 draft = self._drafts[0]
                 self.output.end_document(Document(draft.source, tuple(draft.transcripts)))
@@ -207,6 +220,7 @@ def _outcome(draft: Draft, reading: Reading, transcript: Transcript) -> Outcome:
         tokens=reading.tokens,
         seconds=stats.render_seconds if known else seconds,
         cached=known,
+        rotated=transcript.rotated,
     )
 
 
@@ -225,8 +239,9 @@ def _report(source: str, outcome: Outcome) -> str:
     why = f" ({outcome.reason})" if outcome.reason else ""
     if outcome.status == FAILED:
         return f"error: {where}{why}"
+    turned = f", turned by {outcome.rotated} degrees" if outcome.rotated else ""
     how = "known from before" if outcome.cached else f"{outcome.seconds:.1f} s"
-    return f"{where}{why}, {outcome.tokens} tokens, {how}"
+    return f"{where}{why}{turned}, {outcome.tokens} tokens, {how}"
 
 
 def _figures(reading: Reading) -> str:

@@ -20,12 +20,13 @@ from PIL import Image
 from dsocr.errors import EncryptedError, InputError
 from dsocr.pages.formats import PagedFile, Wish
 from dsocr.pages.frames import read_bytes, read_frame, write_frame
-from dsocr.pages.page import Page
+from dsocr.pages.page import DEFAULT_MAX_PIXELS, Page
 
 DEFAULT_SECONDS = 60.0
 _PATIENCE = 5  # seconds on the clock for one of the processor ...
 _START = 60.0  # ... and so many more, on a machine that has other things to do
 DEFAULT_MEMORY = 4 * 2**30  # bytes; a page at the usual limit of pixels takes some two thirds of it
+_MOST_MEMORY = 2**60  # bytes; systems count in 63 bits
 _FILE_BYTES = 4 * 2**30
 _TEXT_BYTES = 8 * 2**20
 _DEATHS = 3  # that one file may cause, with no page in between, before its other pages are given up
@@ -39,6 +40,11 @@ sys.path[:] = sys.argv[4:]
 from dsocr.pages.child import serve
 serve(*map(int, sys.argv[1:4]))
 """
+
+
+def memory_for(max_pixels: int) -> int:
+    """Bytes of address space that a child needs whose pages may have so many pixels."""
+    return min(_MOST_MEMORY, DEFAULT_MEMORY * max(1, -(-max_pixels // DEFAULT_MAX_PIXELS)))
 
 
 class Child:
@@ -59,6 +65,11 @@ class Child:
         """The file, opened there; it must stay open here, too, for another life. Raises what open_paged raises."""
         return _FileApart(self, file, source, wish)
 
+    def start(self) -> None:
+        """Starts the process now, so that it is ready when the first file comes; nothing waits for it."""
+        with self.alone():
+            pass
+
     @contextmanager
     def alone(self) -> Iterator[_Life]:
         """The life that it leads now; nobody else asks it meanwhile."""
@@ -73,10 +84,10 @@ class Child:
         return None if self._life is None or self._life.over else self._life.number
 
     def close(self) -> None:
-        """Ends the process."""
-        with self._one_at_a_time:
-            if self._life is not None:
-                self._life.end()
+        """Ends the process at once, also where it is in the middle of a page that somebody waits for."""
+        life = self._life
+        if life is not None:
+            life.end()
 
     def __enter__(self) -> Child:
         return self
@@ -213,7 +224,10 @@ def _exchange(process: subprocess.Popen[bytes], request: dict[str, Any], file: B
     assert process.stdout
     length = file.seek(0, os.SEEK_END) if file else 0
     if length > _FILE_BYTES:
-        raise InputError(f"the file has {length:,} bytes, more than the limit of {_FILE_BYTES:,}; divide it")
+        raise InputError(
+            f"the file has {length:,} bytes, more than the limit of {_FILE_BYTES:,} for one opened "
+            "apart; divide it, or, if you trust it, read it with --no-apart"
+        )
     write_frame(process.stdin, request, length, _blocks(file) if file else ())
     answer = read_frame(process.stdout)
     if answer.length > most:

@@ -37,7 +37,8 @@ def is_blank(image: Image.Image) -> bool:
 
 def _shrink(image: Image.Image) -> _Floats:
     """The lightest and the darkest of the three colours: [2, height, width]; ink of any colour changes one of them."""
-    factor = max(1, round(max(image.size) / _SIDE))
+    # A long strip keeps what its short side needs.
+    factor = max(1, min(round(max(image.size) / _SIDE), min(image.size) // _BLOCK))
     red, green, blue = image.convert("RGB").reduce(factor).split()
     lightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
     darkest = ImageChops.darker(ImageChops.darker(red, green), blue)

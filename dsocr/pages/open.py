@@ -79,12 +79,15 @@ def measure_pages(
     dpi: float = DEFAULT_DPI,
     password: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    apart: Child | None = None,
+    apart: bool | Child = False,
 ) -> list[PageSize]:
     """How large the pages of a file are that open_pages would give; none of them is drawn or decoded.
 
-    apart: the child that opens the file. Raises InputError (FileAccessError, EncryptedError) where it cannot be used.
+    apart: as in open_pages. Raises InputError (FileAccessError, EncryptedError) where the file cannot be used.
     """
+    if apart is True:
+        with Child() as child:
+            return measure_pages(path, pages=pages, dpi=dpi, password=password, max_pixels=max_pixels, apart=child)
     ranges, wish = parse_ranges(pages), _make_wish(dpi, password, max_pixels)
     open_there = apart.open if apart else open_paged
     with open_input(path) as file, _naming(str(path)), closing(open_there(file, str(path), wish)) as opened:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
@@ -10,13 +10,16 @@ from dsocr.errors import InputError
 
 MIN_SIDE_PX = 8  # less than one line of the smallest print
 DEFAULT_MAX_PIXELS = 178_956_970  # where Pillow, too, refuses to go on; a sheet of A4 at 1200 dpi has 139 million
+# Pillow counts the other way round.
+_TURNS = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
 
 
 @dataclass(frozen=True)
 class Page:
     """One page: upright RGB picture, its number counted from 1 in its own source, and what the file said of it.
 
-    dpi is None where the file does not tell; text is a PDF's text layer, None where there is none.
+    dpi is None where the file does not tell; text is a PDF's text layer, None where there is none. rotated: degrees,
+    clockwise, by which the picture was turned after all that the file says of its own direction.
     """
 
     source: str
@@ -24,11 +27,19 @@ class Page:
     image: Image.Image = field(repr=False)
     dpi: float | None = None
     text: str | None = field(default=None, repr=False)
+    rotated: int = 0
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
         return self.image.size
+
+    def turned(self, degrees: int) -> Page:
+        """The page turned clockwise by a multiple of 90 degrees."""
+        degrees %= 360
+        if not degrees:
+            return self
+        return replace(self, image=self.image.transpose(_TURNS[degrees]), rotated=(self.rotated + degrees) % 360)
 
 
 @dataclass(frozen=True)

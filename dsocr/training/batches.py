@@ -1,17 +1,18 @@
-"""Drawn pages as tensors: crops with a label per cell, and whole pages with the text to write down."""
+"""Pages as tensors: your pairs and drawn notes with the text to write down, and crops with a label per cell."""
 
 from __future__ import annotations
 
 import itertools
 import random
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -20,28 +21,35 @@ from dsocr.pages.modes import Mode
 from dsocr.pages.tiling import make_views
 from dsocr.prompts import resolve_prompt
 from dsocr.training.drawing import Drawn, draw_dense, draw_note
+from dsocr.training.pairs import Pair
 from dsocr.training.text import ALPHABET, TextSource
-from dsocr.views import PIXELS_PER_TOKEN
+from dsocr.views import PIXELS_PER_TOKEN, Views, VisionLayout
 
 CLASSES = len(ALPHABET) + 1  # class 0: no character's centre lies here
 _CLASS = {character: index + 1 for index, character in enumerate(ALPHABET)}
 _CELL_HEIGHT, _CELL_WIDTH = 16, 8
 _IGNORED = -100
-_PROMPTS = ("document", "document", "free", "ocr")
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """What pages are drawn with: a source of text, fonts by name, the tokenizer that reads the text."""
+    """What pages are made of: the tokenizer that reads their text, your pairs, and what pages are drawn with.
 
-    source: TextSource
-    fonts: Mapping[str, Path]
+    source: text to print; fonts by name; both empty where nothing is drawn. prompts: one is chosen for each page.
+    even: texts are filled up to a multiple of so many ids, so that shapes come again.
+    """
+
     tokenizer: Tokenizer
+    source: TextSource = field(default_factory=lambda: TextSource((), ()))
+    fonts: Mapping[str, Path] = field(default_factory=dict)
+    pairs: tuple[Pair, ...] = ()
+    prompts: tuple[str, ...] = ("document",)
+    even: int = 1
 
     def upright(self) -> Workshop:
-        """The same without bold and slanted fonts."""
+        """The same without bold and slanted fonts, unless there are no others."""
         plain = {name: path for name, path in self.fonts.items() if not re.search("Bold|Italic|Oblique", name)}
-        return replace(self, fonts=plain)
+        return replace(self, fonts=plain or self.fonts)
 
 
 @dataclass(frozen=True)
@@ -53,25 +61,45 @@ class CropBatch:
 
 
 @dataclass(frozen=True)
-class ReadingBatch:
-    """Pages of one view size with their texts.
+class Print:
+    """What is known of drawn pages alone: where their characters stand in the overview.
 
-    pixels [b, 3, s, s] and labels as in CropBatch; ids [b, n] prompt and text; targets [b, n] the next id of
-    the text or -100; where [b, n, 2] the next character's place in 0…1 of the view; places [b, n] the prompt
-    place that holds it; known [b, n] where both mean something; text_from: where the text begins; order
-    [b, (s/64)², 3]: line, place in the line and place in the text of the first character that a token holds, each
-    about 0…1, or -1 where it holds none.
+    labels as in CropBatch; where [b, n, 2] the next character's place in 0…1 of the view; places [b, n] the prompt
+    place that holds it; known [b, n] where both mean something; order [b, (s/64)², 3]: line, place in the line and
+    place in the text of the first character that a token holds, each about 0…1, or -1 where it holds none.
     """
 
-    pixels: Tensor
     labels: Tensor
-    ids: Tensor
-    targets: Tensor
     where: Tensor
     places: Tensor
     known: Tensor
-    text_from: int
     order: Tensor
+
+
+@dataclass(frozen=True)
+class PageBatch:
+    """Pages in one mode and what is to be written about them.
+
+    overviews [b, 3, s, s]; tiles [n, 3, t, t], those of all pages in order; layouts: how each page's tokens lie;
+    ids [b, n] prompt and text; targets [b, n] the next id of the text or -100; print: of drawn pages.
+    """
+
+    overviews: Tensor
+    tiles: Tensor
+    layouts: tuple[VisionLayout, ...]
+    ids: Tensor
+    targets: Tensor
+    print: Print | None = None
+
+    @property
+    def text_from(self) -> int:
+        """No page's text begins before this place."""
+        return int((self.targets >= 0).any(0).nonzero()[0])
+
+    def without_pixels(self) -> PageBatch:
+        """What is left when the encoder has seen the pages."""
+        nothing = torch.empty(0)
+        return replace(self, overviews=nothing, tiles=nothing)
 
 
 def crop_batch(rng: random.Random, shop: Workshop, count: int, side: int, stretch: tuple[float, float]) -> CropBatch:
@@ -93,44 +121,52 @@ def crop_batch(rng: random.Random, shop: Workshop, count: int, side: int, stretc
     return CropBatch(torch.stack(pixels[:count]), torch.from_numpy(np.stack(labels[:count])))
 
 
-def reading_batch(
+def pair_batch(rng: random.Random, shop: Workshop, pairs: Sequence[Pair], mode: Mode) -> PageBatch:
+    """Your pages in a mode, each with its text and one of the prompts."""
+    views = [make_views(pair.open(), mode) for pair in pairs]
+    texts = [shop.tokenizer.encode(pair.text) for pair in pairs]
+    rows = [_row(rng, shop, view.layout, text, 0.0) for view, text in zip(views, texts, strict=True)]
+    return _batch(shop, views, rows)
+
+
+def note_batch(
     rng: random.Random,
     shop: Workshop,
     count: int,
     mode: Mode,
     weights: Mapping[str, float] | None = None,
+    *,
     corrupted: float = 0.0,
-    full: float = 0.0,
-) -> ReadingBatch:
+    crowded: bool = False,
+) -> PageBatch:
     """Notes as a reader meets them, each at most 640 pixels a side, seen in the mode's overview.
 
     weights are those of TextSource.mixture; corrupted: the share of the text given to the decoder with a wrong
-    character; full: the chance that the pages of this batch are printed from top to bottom.
+    character; crowded: the pages are printed from top to bottom.
     """
     side = mode.overview_px
-    crowded = rng.random() < full
-    notes = [_note(rng, shop, weights, crowded) for _ in range(count)]
-    views = [make_views(Image.fromarray(note.image).convert("RGB"), mode) for note in notes]
+    notes = [draw_page(rng, shop, weights, crowded) for _ in range(count)]
+    views = [make_views(Image.fromarray(note.image), mode) for note in notes]
+    pieces = [[shop.tokenizer.encode(letter, allow_special=False) for letter in note.text] for note in notes]
+    rows = [
+        _row(rng, shop, view.layout, list(itertools.chain(*each)), corrupted)
+        for view, each in zip(views, pieces, strict=True)
+    ]
+    batch = _batch(shop, views, rows)
     centres = [_seen(note, mode) for note in notes]
-    labels = [cell_labels(note.text, at, side) for note, at in zip(notes, centres, strict=True)]
-    rows = [_row(rng, shop, note.text, at, side, corrupted) for note, at in zip(notes, centres, strict=True)]
-    length = max(len(row[0]) for row in rows)
-    ids, targets, where = (torch.stack([_padded(row[part], length) for row in rows]) for part in range(3))
-    known = (where >= 0).all(-1)
-    grid = (where * (side // PIXELS_PER_TOKEN)).long().clamp(0, side // PIXELS_PER_TOKEN - 1)
-    # Place 0 holds the begin token; each row of tokens ends with a newline.
-    places = 1 + grid[..., 1] * (side // PIXELS_PER_TOKEN + 1) + grid[..., 0]
-    return ReadingBatch(
-        torch.stack([view.overview for view in views]),
-        torch.from_numpy(np.stack(labels)),
-        ids.clamp(min=0),
-        targets,
+    spots = zip(batch.targets, pieces, centres, strict=True)
+    where = torch.stack([_where(targets, each, at / np.float32(side)) for targets, each, at in spots])
+    n = side // PIXELS_PER_TOKEN
+    grid = (where * n).long().clamp(0, n - 1)
+    print_ = Print(
+        torch.from_numpy(np.stack([cell_labels(note.text, at, side) for note, at in zip(notes, centres, strict=True)])),
         where,
-        places,
-        known,
-        int((targets >= 0).any(0).nonzero()[0]),
+        # Place 0 holds the begin token; each row of tokens ends with a newline.
+        1 + grid[..., 1] * (n + 1) + grid[..., 0],
+        (where >= 0).all(-1),
         torch.stack([reading_order(note.text, at, side) for note, at in zip(notes, centres, strict=True)]),
     )
+    return replace(batch, print=print_)
 
 
 def cell_labels(text: str, centres: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.int64]:
@@ -157,7 +193,8 @@ def reading_order(text: str, centres: npt.NDArray[np.float32], side: int) -> Ten
     return order
 
 
-def _note(rng: random.Random, shop: Workshop, weights: Mapping[str, float] | None, crowded: bool) -> Drawn:
+def draw_page(rng: random.Random, shop: Workshop, weights: Mapping[str, float] | None, crowded: bool) -> Drawn:
+    """A note in print of 25 to 31 pixels, few lines or, crowded, a page of 640 pixels full of them."""
     size = rng.randint(25, 31)
     # A page costs the same, however much is printed on it: full ones teach more reading for it.
     characters = rng.randint(450, 800) if crowded else rng.randint(100, 380)
@@ -183,29 +220,31 @@ def _seen(note: Drawn, mode: Mode) -> npt.NDArray[np.float32]:
 
 
 def _row(
-    rng: random.Random, shop: Workshop, text: str, centres: npt.NDArray[np.float32], side: int, corrupted: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One page as prompt and text: ids, targets, and where the next character stands (-1: nowhere)."""
-    tokenizer = shop.tokenizer
-    n = side // PIXELS_PER_TOKEN
-    prompt = tokenizer.prompt_ids(resolve_prompt(rng.choice(_PROMPTS)), [n * (n + 1) + 1])
-    pieces = [tokenizer.encode(character, allow_special=False) for character in text]
-    written = [index for piece in pieces for index in piece]
-    spots = np.repeat(centres / side, [len(piece) for piece in pieces], axis=0)
+    rng: random.Random, shop: Workshop, layout: VisionLayout, written: list[int], corrupted: float
+) -> tuple[Tensor, Tensor]:
+    """One page as prompt and text: ids and targets."""
+    prompt = shop.tokenizer.prompt_ids(resolve_prompt(rng.choice(shop.prompts)), [len(layout)])
     seen = [rng.choice(written) if rng.random() < corrupted else index for index in written]
-    ids = torch.tensor(prompt + seen)
-    targets = torch.tensor([_IGNORED] * (len(prompt) - 1) + written + [tokenizer.eos])
-    where = torch.full((len(ids), 2), -1.0)
-    where[len(prompt) - 1 : -1] = torch.from_numpy(spots)
-    return ids, targets, where
+    return torch.tensor(prompt + seen), torch.tensor([_IGNORED] * (len(prompt) - 1) + [*written, shop.tokenizer.eos])
 
 
-def _padded(row: Tensor, length: int) -> Tensor:
-    """Rows of one length; what is added is ignored."""
-    fill = _IGNORED if row.dtype == torch.long else -1.0
-    padded = row.new_full((length, *row.shape[1:]), fill)
-    padded[: len(row)] = row
-    return padded
+def _batch(shop: Workshop, views: Sequence[Views], rows: Sequence[tuple[Tensor, Tensor]]) -> PageBatch:
+    """Rows of one length; what is added has no targets."""
+    longest = max(len(ids) for ids, _ in rows)
+    length = longest + -longest % shop.even
+    ids = torch.stack([F.pad(row, (0, length - len(row)), value=0) for row, _ in rows])
+    targets = torch.stack([F.pad(row, (0, length - len(row)), value=_IGNORED) for _, row in rows])
+    overviews, tiles = torch.stack([view.overview for view in views]), torch.cat([view.tiles for view in views])
+    return PageBatch(overviews, tiles, tuple(view.layout for view in views), ids, targets)
+
+
+def _where(targets: Tensor, pieces: Sequence[Sequence[int]], spots: npt.NDArray[np.float32]) -> Tensor:
+    """Where the character stands that each place is to write, [n, 2] in 0…1 of the view; -1: nowhere."""
+    start = int((targets >= 0).nonzero()[0])
+    each = torch.from_numpy(np.repeat(spots, [len(piece) for piece in pieces], axis=0))
+    where = torch.full((len(targets), 2), -1.0)
+    where[start : start + len(each)] = each
+    return where
 
 
 def _to_pixels(image: Image.Image) -> Tensor:

@@ -98,8 +98,7 @@ def find_fonts() -> dict[str, Path]:
 
     Raises InputError when there are none.
     """
-    folders = [Path(os.path.expanduser(folder)) for folder in _FOLDERS]
-    files = sorted(path for folder in folders if folder.is_dir() for path in folder.rglob("*.ttf"))
+    files = [path for path in _font_files() if path.suffix == ".ttf"]
     found = {path.stem: path for path in reversed(files) if _FAMILIES.fullmatch(path.stem)}
     if not found:
         raise InputError(
@@ -109,12 +108,43 @@ def find_fonts() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def choose_fonts(names: Sequence[str]) -> dict[str, Path]:
+    """The fonts of these files and of these file names without suffix; without any, those of find_fonts.
+
+    Raises InputError for one that is not here, is no font, or has no letters.
+    """
+    if not names:
+        return find_fonts()
+    chosen = [_choose_font(name) for name in names]
+    return {path.stem: path for path in chosen}
+
+
+def _choose_font(name: str) -> Path:
+    files = [Path(name)] if Path(name).is_file() else [path for path in _font_files() if path.stem == name]
+    if not files:
+        raise InputError(f"font {name!r} is neither a file nor the name of a font of this machine")
+    try:
+        known = _glyphs(files[0])
+    except OSError:
+        raise InputError(f"{files[0]} is not a font") from None
+    if "e" not in known:
+        raise InputError(f"{files[0]} has no Latin letters")
+    return files[0]
+
+
 @lru_cache(maxsize=2048)
 def open_face(path: Path, size: int) -> Face:
     """Open a font file at a size in pixels; opened faces are kept."""
     font = ImageFont.truetype(str(path), size)
     middle = font.getbbox("x", anchor="ls")[1] / 2
     return Face(font, _glyphs(path), middle, {})
+
+
+@lru_cache(maxsize=1)
+def _font_files() -> list[Path]:
+    folders = [Path(os.path.expanduser(folder)) for folder in _FOLDERS]
+    files = [path for folder in folders if folder.is_dir() for path in folder.rglob("*")]
+    return sorted(path for path in files if path.suffix in (".ttf", ".otf"))
 
 
 @lru_cache(maxsize=256)

@@ -14,6 +14,7 @@ from dsocr.model.decoder import Attention, rotate, split_heads
 
 PATCH_CELLS = 2  # a 16-pixel patch is two cells of 16 × 8 pixels
 TOKEN_ROWS, TOKEN_COLUMNS = 4, 8  # a token's 64 × 64 pixels are 32 such cells
+GUIDED_LAYERS = (1, 2, 3)  # each finds the next character more closely; the last layer is left to read
 _CELL_FEATURES = 24
 
 
@@ -46,7 +47,7 @@ class DenseHeads(nn.Module):
 
 def cell_loss(logits: Tensor, labels: Tensor, empty_weight: float = 0.3) -> tuple[Tensor, Tensor]:
     """Cross-entropy over cells, class 0 (nothing here) counting less; and the accuracy over inked cells."""
-    weight = torch.ones(logits.shape[-1], device=logits.device)
+    weight = torch.ones(logits.shape[-1], dtype=torch.float32, device=logits.device)
     weight[0] = empty_weight
     loss = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), weight)
     inked = labels > 0
@@ -81,6 +82,15 @@ class ReadingHeads(nn.Module):
         """tokens [b, n², width]; order [b, n², 3] as in ReadingBatch. Tokens that count lines are easy to find."""
         known = order[..., 0] >= 0
         return F.smooth_l1_loss(self.order(tokens[known]).float(), order[known], beta=0.05)
+
+
+class Heads(nn.Module):
+    """All of them."""
+
+    def __init__(self, config: Config, classes: int) -> None:
+        super().__init__()
+        self.dense = DenseHeads(config, classes)
+        self.reading = ReadingHeads(config, len(GUIDED_LAYERS))
 
 
 @dataclass

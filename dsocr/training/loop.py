@@ -1,272 +1,270 @@
-"""The training loop: stages in order, a log line every so often, and a state from which a killed run goes on."""
+"""The training loop: stages in order, pages that follow from their place in the run, and a state to go on from."""
 
 from __future__ import annotations
 
+import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsocr.model.config import parse_config
-from dsocr.model.decoder import Attention, DecoderLayer
-from dsocr.model.deep_encoder import DeepEncoder
-from dsocr.model.moe import MixtureOfExperts
+from dsocr.errors import InputError
+from dsocr.model.config import Config
+from dsocr.model.decoder import Decoder
 from dsocr.model.network import Network
-from dsocr.model.weights import check_tensors, map_tensors, published_name, save_network, weight_files
+from dsocr.model.weights import save_network
 from dsocr.pages.modes import get_mode
-from dsocr.training.batches import CLASSES, ReadingBatch, Workshop, crop_batch, reading_batch
-from dsocr.training.heads import DenseHeads, Gaze, ReadingHeads, cell_loss
-from dsocr.training.recipe import Stage
+from dsocr.training.batches import CLASSES, PageBatch, Workshop, crop_batch, note_batch, pair_batch
+from dsocr.training.heads import Heads
+from dsocr.training.log import Log
+from dsocr.training.lora import add_pairs, is_pair, merged
+from dsocr.training.losses import Features, Shown, crop_loss, page_loss, see
+from dsocr.training.pairs import deal
+from dsocr.training.recipe import Recipe, Stage
 
-_GUIDED_LAYERS = (1, 2, 3)  # each finds the next character more closely; the last layer is left to read
-_BALANCE = 0.01
 _Size = TypeVar("_Size")
+_FREE = frozenset({"folder", "device", "measure_every", "save_every"})  # what may change when a run goes on
+Measure = Callable[[Network], float]
 
 
 class Trainer:
     """A network in training with its helpers; lives as long as the run."""
 
-    def __init__(
-        self, config: dict[str, Any], shop: Workshop, folder: Path, *, seed: int, device: torch.device
-    ) -> None:
-        torch.manual_seed(seed)
-        self.config, self.shop, self.folder, self.device, self.seed = config, shop, folder, device, seed
-        self.rng = random.Random(seed)
-        self.network = Network(parse_config(config), shop.tokenizer.image).to(device)
-        start_weights(self.network)
-        self.dense = DenseHeads(self.network.config, CLASSES).to(device)
-        self.reading = ReadingHeads(self.network.config, len(_GUIDED_LAYERS)).to(device)
+    def __init__(self, network: Network, recipe: Recipe, shop: Workshop, log: Log, measure: Measure | None) -> None:
+        """measure: how well a network reads pages that are kept from training; None where nothing is kept."""
+        torch.manual_seed(recipe.seed)
+        self.network, self.recipe, self.shop, self.log, self.measure = network, recipe, shop, log, measure
+        self.heads = Heads(network.config, CLASSES).to(network.device)
+        if recipe.lora:
+            add_pairs(network, recipe.lora)
+        self.pupil = network  # what the stage trains: the network, or its encoder with a small decoder
+        self.small = next((with_small_decoder(network, s.small_decoder) for s in recipe.stage if s.small_decoder), None)
         self.stage, self.step = 0, 0
         self.optimiser: torch.optim.Optimizer | None = None
+        self._kept: dict[int, tuple[Features, PageBatch]] = {}
 
-    def run(self, stages: Sequence[Stage], say: Callable[[str], None], *, save_every: float = 120.0) -> None:
-        """Train through the stages from wherever the saved state stands; says a line about every 20 seconds."""
-        self.restore(stages)
-        while self.stage < len(stages):
-            self._run_stage(stages[self.stage], say, save_every)
+    def run(self) -> None:
+        """Train through the stages from wherever the saved state stands."""
+        if not self.restore():
+            self.log.forget_after(-1, 0)
+            self._measure()
+        while self.stage < len(self.recipe.stage):
+            self._run_stage(self.recipe.stage[self.stage])
             self.stage, self.step, self.optimiser = self.stage + 1, 0, None
+            self._kept.clear()
             self.save()
 
-    def _run_stage(self, stage: Stage, say: Callable[[str], None], save_every: float) -> None:
-        self.optimiser = self.optimiser or self._make_optimiser(stage)
-        said = saved = time.monotonic()
-        seen: dict[str, float] = {}
+    def _run_stage(self, stage: Stage) -> None:
+        if self.optimiser is None:
+            self.begin(stage)
+        saved = time.monotonic()
         while self.step < stage.steps:
-            losses = self.train_step(stage)
+            figures = self.train_step(stage)
             self.step += 1
-            seen = {key: 0.95 * seen.get(key, value) + 0.05 * value for key, value in losses.items()}
-            now = time.monotonic()
-            if now - said > 20 or self.step == stage.steps:
-                said = now
-                shown = " ".join(f"{key} {value:.3f}" for key, value in seen.items())
-                say(f"{stage.name} {self.step}/{stage.steps} {shown}")
-            if now - saved > save_every:
-                saved = now
+            self.log.step(self.stage, stage.name, self.step, stage.steps, figures)
+            every = self.recipe.measure_every
+            if self.step == stage.steps or (every and self.step % every == 0):
+                self._measure()
+            if time.monotonic() - saved > self.recipe.save_every:
                 self.save()
+                saved = time.monotonic()
 
-    def train_step(self, stage: Stage) -> dict[str, float]:
-        """One batch, one step of the optimiser; gives back the losses."""
+    def begin(self, stage: Stage) -> None:
+        """Let learn what the stage says, and nothing else, with a new optimiser."""
+        self.pupil = self.small if stage.small_decoder and self.small else self.network
+        self.network.requires_grad_(False)
+        learning = self._learning(stage)
+        for parameter in learning:
+            parameter.requires_grad_(True)
+        groups = [
+            {"params": [p for p in learning if p.ndim >= 2], "weight_decay": 0.01},
+            {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.98), fused=True)
+
+    def _learning(self, stage: Stage) -> list[nn.Parameter]:
+        eye = self.pupil.deep_encoder
+        parts: list[nn.Module] = [eye.sam] if stage.sam else []
+        parts += [eye.clip, eye.projector] if stage.encoder else []
+        parts += [self.pupil.decoder] if stage.decoder else []
+        named = [each for part in parts for each in part.named_parameters()]
+        # Of an adapted network only the pairs learn.
+        learning = [p for name, p in named if not self.recipe.lora or is_pair(name)]
+        learning += [eye.newline, eye.separator] if stage.decoder and not self.recipe.lora else []
+        return learning + list(self.heads.parameters())
+
+    def train_step(self, stage: Stage) -> Mapping[str, float]:
+        """One step of the optimiser from `accumulate` batches; gives back their mean figures."""
         assert self.optimiser is not None
-        # Pages follow from the place in the run alone, so a resumed run sees the same ones.
-        self.rng = random.Random(f"{self.seed} {self.stage} {self.step} {worker()}")
         for group in self.optimiser.param_groups:
             group["lr"] = stage.learning_rate * rate(self.step, stage)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            loss, losses = self._losses(stage)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        batches = [self._teach(stage, self.step * stage.accumulate + index) for index in range(stage.accumulate)]
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         average_gradients(parameters)
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        norm = nn.utils.clip_grad_norm_(parameters, 1.0)
+        if not math.isfinite(norm):
+            raise InputError(
+                f"stage {stage.name!r}, step {self.step + 1}: the loss is no number any more; lower learning_rate"
+            )
         self.optimiser.step()
-        return losses
+        return _means(batches)
 
-    def _losses(self, stage: Stage) -> tuple[Tensor, dict[str, float]]:
-        if not stage.modes:
-            side = self._choose(stage.crops)
-            return self._look_at_crops(of_same_area(stage.batch, min(stage.crops), side), side, stage)
-        shop = self.shop if self.rng.random() < stage.styles else self.shop.upright()
-        mode = get_mode(self._choose(stage.modes))
-        smallest = min(get_mode(name).overview_px for name in stage.modes)
-        count = of_same_area(stage.batch, smallest, mode.overview_px)
-        page = reading_batch(self.rng, shop, count, mode, stage.text, stage.corrupted, stage.full)
-        tokens, dense_loss, losses = self._look(page.pixels, page.labels, encoder=stage.encoder, sam=False)
-        forced = max(0.0, stage.forced * (1 - 2 * self.step / stage.steps))
-        loss, more = self._read(tokens, page, stage.guide, forced)
-        if stage.encoder:
-            loss = loss + stage.dense * dense_loss
-        if stage.encoder and stage.sam:
-            # SAM's gradient from whole pages costs more than all else, and teaches no more than a few crops.
-            crop_loss, near = self._look_at_crops(2 * stage.batch, self._choose(stage.crops), stage)
-            loss, more["crop patch"], more["crop token"] = loss + crop_loss, near["patch"], near["token"]
-        return loss, {**more, **losses}
+    def _teach(self, stage: Stage, place: int) -> Shown:
+        """The gradients of one batch."""
+        with torch.autocast(self.pupil.device.type, torch.bfloat16, enabled=self.recipe.precision != "float32"):
+            loss, shown = self.loss(stage, place)
+        (loss / stage.accumulate).backward()  # type: ignore[no-untyped-call]
+        return shown
 
-    def _look_at_crops(self, count: int, side: int, stage: Stage) -> tuple[Tensor, dict[str, float]]:
-        shop = self.shop if self.rng.random() < stage.styles else self.shop.upright()
-        crops = crop_batch(self.rng, shop, count, side, stage.stretch)
-        _, loss, losses = self._look(crops.pixels, crops.labels, encoder=True, sam=stage.sam)
-        return loss, losses
+    def loss(self, stage: Stage, place: int) -> tuple[Tensor, Shown]:
+        """The loss of the batch at a place of the stage, and figures for the log."""
+        if stage.show == "crops":
+            alike, own = self._chances(place)
+            side = choose(alike, stage.crops)
+            count = of_same_area(stage.batch, min(stage.crops), side)
+            crops = crop_batch(own, self._shop(own, stage), count, side, stage.stretch)
+            return crop_loss(self.pupil, self.heads, crops, stage)
+        features, batch = self._pages(stage, number_at(stage, self.recipe.seed, self.stage, place))
+        if stage.sam:
+            features = see(self.pupil.deep_encoder, batch, learns=True)
+        share = max(0.0, stage.forced * (1 - 2 * self.step / stage.steps))
+        chances = random.Random(f"{self.recipe.seed} {self.stage} {place} {worker()} forced")
+        forced = torch.tensor([chances.random() < share for _ in batch.layouts])
+        return page_loss(self.pupil, self.heads, features, batch, stage, forced)
 
-    def _choose(self, shares: Mapping[_Size, float]) -> _Size:
-        """A size of view for this step; all workers choose alike, or they would wait for each other."""
-        rng = random.Random(f"{self.seed} {self.stage} {self.step}")
-        return rng.choices(list(shares), list(shares.values()))[0]
+    def _pages(self, stage: Stage, number: int) -> tuple[Features, PageBatch]:
+        """The batch of that number as SAM sees it, made again only if it is not kept from before."""
+        if number in self._kept:
+            return self._kept[number]
+        batch = self.pages(stage, number)
+        features = Features(torch.empty(0), torch.empty(0))
+        if not stage.sam:
+            features, batch = see(self.pupil.deep_encoder, batch, learns=False), batch.without_pixels()
+        if stage.seen > 1:
+            self._kept[number] = features, batch
+            if len(self._kept) > stage.pool:
+                del self._kept[min(self._kept)]
+        return features, batch
 
-    def _look(
-        self, pixels: Tensor, labels: Tensor, *, encoder: bool, sam: bool
-    ) -> tuple[Tensor, Tensor, dict[str, float]]:
-        """Vision tokens [b, n², width] and how well both heads tell the characters."""
-        pixels, labels = pixels.to(self.device, self.network.dtype), labels.to(self.device)
-        eye = self.network.deep_encoder
-        with torch.set_grad_enabled(sam):
-            sheet = eye.sam.patches(pixels)
-            features = eye.sam.compress(sheet)
-        with torch.set_grad_enabled(encoder):
-            tokens = eye.fuse(features)
-        near, near_right = cell_loss(self.dense.patch_logits(sheet), labels)
-        far, far_right = cell_loss(self.dense.token_logits(tokens), labels)
-        return tokens, near + far, {"patch": near_right.item(), "token": far_right.item()}
+    def pages(self, stage: Stage, number: int) -> PageBatch:
+        """The batch of that number in the stage: it follows from the seed and the number alone."""
+        alike, own = self._chances(number)
+        mode = get_mode(choose(alike, stage.modes))
+        count = of_same_area(stage.batch, min(get_mode(name).overview_px for name in stage.modes), mode.overview_px)
+        if stage.show == "pairs":
+            first = (number * workers() + worker()) * stage.batch
+            pairs = [deal(self.shop.pairs, self.recipe.seed, first + index) for index in range(count)]
+            return pair_batch(own, self.shop, pairs, mode)
+        crowded = alike.random() < stage.full
+        shop = self._shop(own, stage)
+        return note_batch(own, shop, count, mode, stage.text, corrupted=stage.corrupted, crowded=crowded)
 
-    def _read(self, tokens: Tensor, page: ReadingBatch, guide: float, forced: float) -> tuple[Tensor, dict[str, float]]:
-        """How well the text is written down, and how well the next character's place is known."""
-        network, known = self.network, page.known.to(self.device)
-        force = torch.tensor([self.rng.random() < forced for _ in tokens], device=self.device)
-        gaze = Gaze(page.places.to(self.device), known, force, page.text_from)
-        with taps(network, gaze if guide else None) as seen:
-            hidden = network.decoder(network.embed(page.ids.to(self.device), lay_out(tokens, network.deep_encoder)))
-        logits = network.decoder.logits(hidden[:, page.text_from :])
-        targets = page.targets[:, page.text_from :].to(self.device)
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
-        # Pages with a forced gaze do not tell how well it reads.
-        told = (targets >= 0) & ~force[:, None]
-        losses = {"loss": loss.item()}
-        if told.any():
-            losses["right"] = (logits.argmax(-1) == targets)[told].float().mean().item()
-        if guide:
-            spot = self.reading.location_loss(seen.guided, page.where.to(self.device), known)
-            losses |= {f"gaze {place}": look.item() for place, look in enumerate(gaze.losses)} | {"spot": spot.item()}
-            order = self.reading.order_loss(tokens, page.order.to(self.device))
-            cell = self.reading.cell_loss(seen.after, page.where.to(self.device), known, round(tokens.shape[1] ** 0.5))
-            losses |= {"order": order.item(), "cell": cell.item()}
-            loss = loss + guide * (torch.stack(gaze.losses).mean() + 3 * (spot + order) + 0.3 * cell)
-        return loss + _BALANCE * sum(seen.balance), losses
+    def _chances(self, number: int) -> tuple[random.Random, random.Random]:
+        """For what all workers choose alike, or they would wait for each other, and for what each draws itself."""
+        seed = f"{self.recipe.seed} {self.stage} {number}"
+        return random.Random(seed), random.Random(f"{seed} {worker()}")
 
-    def _make_optimiser(self, stage: Stage) -> torch.optim.Optimizer:
-        parts: list[nn.Module] = []
-        encoder = self.network.deep_encoder
-        if stage.encoder:
-            parts += [encoder.clip, encoder.projector, self.dense]
-        if stage.encoder and stage.sam:
-            parts.append(encoder.sam)
-        if stage.decoder:
-            parts += [self.network.decoder, self.reading]
-        parameters = [p for part in parts for p in part.parameters()]
-        if stage.decoder:
-            parameters += [encoder.newline, encoder.separator]
-        matrices = [p for p in parameters if p.ndim >= 2]
-        others = [p for p in parameters if p.ndim < 2]
-        groups = [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-        return torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.98), fused=True)
+    def _shop(self, rng: random.Random, stage: Stage) -> Workshop:
+        return self.shop if rng.random() < stage.styles else self.shop.upright()
+
+    def _measure(self) -> None:
+        """How well kept pages are read, for the log."""
+        if self.measure is None or worker():
+            return
+        self.log.measured(self.stage, self.step, self.measure(merged(self.pupil)))
 
     def save(self) -> None:
         """Everything a later run needs to go on, and the checkpoint as it stands; whole or not at all."""
         if worker():
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = self.recipe.folder
         state = {
             "stage": self.stage,
             "step": self.step,
-            "network": self.network.state_dict(),
-            "dense": self.dense.state_dict(),
-            "reading": self.reading.state_dict(),
+            "recipe": self._asked(),
+            "network": {name: tensor for name, tensor in self.network.state_dict().items() if self._changes(name)},
+            "small": self.small.decoder.state_dict() if self.small else None,
+            "heads": self.heads.state_dict(),
             "optimiser": self.optimiser.state_dict() if self.optimiser else None,
         }
-        torch.save(state, self.folder / "state.new")
-        (self.folder / "state.new").replace(self.folder / "state.pt")
-        save_network(self.network, self.folder / "model.new")
-        (self.folder / "model.new").replace(self.folder / "model.safetensors")
+        torch.save(state, folder / "state.new")
+        (folder / "state.new").replace(folder / "state.pt")
+        save_network(merged(self.network), folder / "model.new")
+        (folder / "model.new").replace(folder / "model.safetensors")
+        self.log.draw()
 
-    def start_from(self, folder: Path) -> None:
-        """Take the weights of a checkpoint of the same shape; InputError names what does not fit."""
-        tensors = map_tensors(weight_files(folder))
-        check_tensors(tensors, self.network, folder)
-        self.network.load_state_dict({name: tensors[published_name(name)] for name in self.network.state_dict()})
-
-    def restore(self, stages: Sequence[Stage]) -> None:
-        """Go back to the saved state, when there is one."""
-        path = self.folder / "state.pt"
+    def restore(self) -> bool:
+        """Go back to the saved state; False when there is none. InputError when it is of another run."""
+        path = self.recipe.folder / "state.pt"
         if not path.exists():
-            return
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.stage, self.step = state["stage"], state["step"]
-        self.network.load_state_dict(state["network"])
-        self.dense.load_state_dict(state["dense"])
-        self.reading.load_state_dict(state["reading"])
-        if state["optimiser"] and self.stage < len(stages):
-            self.optimiser = self._make_optimiser(stages[self.stage])
+            return False
+        state = torch.load(path, map_location=self.network.device, weights_only=True)
+        other = [name for name, asked in self._asked().items() if state["recipe"].get(name) != asked]
+        if other:
+            raise InputError(
+                f"{self.recipe.folder} holds a run with another {other[0]}: go on with its own recipe, or give another "
+                "folder"
+            )
+        self.stage, self.step, self.optimiser = state["stage"], state["step"], None
+        self.network.load_state_dict(state["network"], strict=not self.recipe.lora)
+        self.heads.load_state_dict(state["heads"])
+        if self.small:
+            self.small.decoder.load_state_dict(state["small"])
+        if state["optimiser"]:
+            self.begin(self.recipe.stage[self.stage])
+            assert self.optimiser is not None
             self.optimiser.load_state_dict(state["optimiser"])
+        self.log.forget_after(self.stage, self.step)
+        return True
+
+    def _asked(self) -> dict[str, str]:
+        """What must be the same for a run to go on, in words."""
+        asked = {name: repr(value) for name, value in vars(self.recipe).items() if name not in _FREE}
+        return asked | {"number of processes": str(workers())}
+
+    def _changes(self, name: str) -> bool:
+        return not self.recipe.lora or is_pair(name)
 
 
-@dataclass
-class Seen:
-    """What the taps caught in one pass: what the attention of the guided layers and of the one after them was given,
-    and the routers' balance losses."""
-
-    guided: list[Tensor] = field(default_factory=list)
-    after: Tensor = field(default_factory=lambda: torch.empty(0))
-    balance: list[Tensor] = field(default_factory=list)
+def number_at(stage: Stage, seed: int, stage_number: int, place: int) -> int:
+    """Which batch of the stage is shown at a place: every `seen`-th one is new, the others are among the last ones."""
+    newest = place // stage.seen
+    if place % stage.seen == 0:
+        return newest
+    return random.Random(f"{seed} {stage_number} {place} again").randint(max(0, newest - stage.pool + 1), newest)
 
 
-@contextmanager
-def taps(network: Network, gaze: Gaze | None) -> Iterator[Seen]:
-    """Catch what the training-only losses need while the plain network runs, and guide its gaze."""
-    seen = Seen()
-    handles = []
-    layers = guided_layers(network) if gaze else []
-    for layer in layers:
-
-        def look(module: nn.Module, given: tuple[Any, ...], _: Tensor, last: bool = layer is layers[-1]) -> Tensor:
-            assert gaze
-            assert isinstance(module, Attention)
-            seen.guided.append(given[0])
-            return gaze.attend(module, given[0], given[1], force=last)
-
-        handles.append(layer.attention.register_forward_hook(look))
-    if layers:
-
-        def note(module: nn.Module, given: tuple[Any, ...]) -> None:
-            seen.after = given[0]
-
-        last_layer = network.decoder.layers[-1]
-        assert isinstance(last_layer, DecoderLayer)
-        handles.append(last_layer.attention.register_forward_pre_hook(note))
-    for part in network.modules():
-        if isinstance(part, MixtureOfExperts):
-            handles.append(part.register_forward_pre_hook(lambda moe, given: seen.balance.append(balance(moe, *given))))
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
+def choose(rng: random.Random, shares: Mapping[_Size, float]) -> _Size:
+    """One of them, by its share."""
+    return rng.choices(list(shares), list(shares.values()))[0]
 
 
-def guided_layers(network: Network) -> list[DecoderLayer]:
-    """The layers that are taught to look at the next character."""
-    layers = [network.decoder.layers[index] for index in _GUIDED_LAYERS if index < len(network.decoder.layers)]
-    return [layer for layer in layers if isinstance(layer, DecoderLayer)]
+def of_same_area(count: int, smallest: int, side: int) -> int:
+    """How many squares of one side have about the area of `count` squares of the smallest."""
+    return max(1, round(count * (smallest / side) ** 2))
+
+
+def rate(step: int, stage: Stage) -> float:
+    """Learning rate over the stage's own: a short warm-up, level, then falling in a line to a twentieth."""
+    warm = min(1.0, (step + 1) / min(50, max(1, stage.steps // 4)))
+    done = step / stage.steps
+    return warm * min(1.0, max(0.05, (1 - done) / max(1e-9, 1 - stage.decay_from)))
 
 
 def worker() -> int:
     """Which of several training processes this is (0 when it is the only one)."""
     return dist.get_rank() if dist.is_initialized() else 0
+
+
+def workers() -> int:
+    """How many training processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
@@ -282,37 +280,25 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
         parameter.grad = part.view_as(parameter)
 
 
-def balance(moe: MixtureOfExperts, x: Tensor) -> Tensor:
-    """The router's balance loss: experts x Σ (share of choices x mean probability); 1 when all are even."""
-    probabilities = F.linear(x.flatten(0, -2).float(), moe.router.weight.float()).softmax(-1)
-    chosen = probabilities.topk(moe.per_token, dim=-1).indices
-    share = F.one_hot(chosen, probabilities.shape[-1]).float().mean((0, 1))
-    return probabilities.shape[-1] * (share * probabilities.mean(0)).sum()
+def new_network(config: Config, image_token_id: int, device: torch.device) -> Network:
+    """A network with random weights."""
+    network = Network(config, image_token_id)
+    start_weights(network)
+    return network.to(device)
 
 
-def of_same_area(count: int, smallest: int, side: int) -> int:
-    """How many squares of one side have about the area of `count` squares of the smallest."""
-    return max(1, round(count * (smallest / side) ** 2))
+def with_small_decoder(network: Network, layers: int) -> Network:
+    """The same encoder, and in the decoder's place a small dense one of as many layers, with random weights."""
+    own = network.config.decoder
+    config = replace(network.config, decoder=replace(own, layers=layers, dense_layers=layers))
+    with torch.device("meta"):
+        small = Network(config, network.image_token_id)
+    small.deep_encoder, small.decoder = network.deep_encoder, Decoder(config.decoder)
+    start_weights(small.decoder)
+    return small.to(network.device)
 
 
-def lay_out(tokens: Tensor, encoder: DeepEncoder) -> Tensor:
-    """Overviews' tokens [b, n², width] as the rows of all prompts, in order: [b · (n(n + 1) + 1), width]."""
-    batch, count, width = tokens.shape
-    side = round(count**0.5)
-    newline = encoder.newline.to(tokens.dtype).expand(batch, side, 1, width)
-    rows = torch.cat([tokens.reshape(batch, side, side, width), newline], dim=2).flatten(1, 2)
-    separator = encoder.separator.to(tokens.dtype).expand(batch, 1, width)
-    return torch.cat([rows, separator], dim=1).flatten(0, 1)
-
-
-def rate(step: int, stage: Stage) -> float:
-    """Learning rate over the stage's own: a short warm-up, level, then falling in a line to a twentieth."""
-    warm = min(1.0, (step + 1) / 50)
-    done = step / stage.steps
-    return warm * min(1.0, max(0.05, (1 - done) / max(1e-9, 1 - stage.decay_from)))
-
-
-def start_weights(network: Network) -> None:
+def start_weights(network: nn.Module) -> None:
     """Random weights: 0.5 for embeddings, tables and special vectors, 1/sqrt(inputs) for matrices."""
     for name, parameter in network.named_parameters():
         if name.endswith(("embed.weight", "positions", "newline", "separator", "class_token")):
@@ -323,3 +309,10 @@ def start_weights(network: Network) -> None:
             nn.init.constant_(parameter, 1.0 if name.endswith("norm.weight") else 0.0)
         else:
             nn.init.normal_(parameter, std=(parameter[0].numel()) ** -0.5)
+
+
+def _means(batches: Sequence[Shown]) -> dict[str, float]:
+    """The mean of each figure over the batches that have it; the device is waited for once."""
+    names = list(dict.fromkeys(name for shown in batches for name in shown))
+    means = [torch.stack([shown[name].float() for shown in batches if name in shown]).mean() for name in names]
+    return dict(zip(names, torch.stack(means).tolist(), strict=True))

@@ -1,143 +1,161 @@
-"""How nano is made: its shape, and the stages it is trained in."""
+"""What a training run is asked for: where it starts, what it is shown, and the stages that it goes through."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
-_LANGUAGE: Mapping[str, Any] = {
-    "hidden_size": 320,
-    "intermediate_size": 640,
-    "moe_intermediate_size": 160,
-    "num_hidden_layers": 5,
-    "num_attention_heads": 5,
-    "num_key_value_heads": 5,
-    "n_shared_experts": 2,
-    "n_routed_experts": 8,
-    "num_experts_per_tok": 2,
-    "first_k_dense_replace": 2,
-    "norm_topk_prob": True,
-    "use_mla": False,
-    "topk_method": "greedy",
-    "n_group": 1,
-    "topk_group": 1,
-    "max_position_embeddings": 8192,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "torch_dtype": "bfloat16",
-}
+from dsocr.errors import InputError
+from dsocr.pages.modes import get_mode
+from dsocr.prompts import IMAGE, resolve_prompt
 
-
-def nano_config(vocab_size: int) -> dict[str, Any]:
-    """nano's config.json in the released schema, with the optional keys that other sizes need."""
-    language = {"vocab_size": vocab_size, **_LANGUAGE}
-    sam = {
-        "width": 128,
-        "layers": 4,
-        "heads": 4,
-        # No layer sees the whole sheet: what a window's edge cuts is hard to know again, so the windows are large.
-        "window_size": 22,
-        "global_attn_indexes": [],
-        "downsample_channels": [256, 320],
-        "neck_channels": 128,
-    }
-    clip = {"width": 320, "layers": 3, "heads": 5, "mlp_width": 1280, "image_size": 224, "patch_size": 14}
-    return {
-        **language,
-        "architectures": ["DeepseekOCRForCausalLM"],
-        "model_type": "deepseek_vl_v2",
-        "language_config": language,
-        "projector_config": {"input_dim": 640, "n_embed": 320, "projector_type": "linear"},
-        "vision_config": {
-            "image_size": 1024,
-            "model_name": "deeplip_b_l",
-            "width": {"clip-l-14-224": clip, "sam_vit_b": sam},
-        },
-    }
+NOTHING = "nothing"
+Shown = Literal["crops", "notes", "pairs"]
+Precision = Literal["auto", "bfloat16", "float32"]
 
 
 @dataclass(frozen=True)
 class Stage:
     """One stretch of training.
 
-    modes: view sizes by their share; empty, the encoder alone learns from dense crops, whose sides in pixels and
-    shares are `crops`. batch counts the smallest ones, of larger ones as many as have the same area. encoder,
-    decoder: what is trained; of the encoder all, or all but SAM, which learns from crops alone, also beside pages.
-    stretch: how far print in crops is enlarged, least and most. styles: the share of batches with bold and slanted
-    print too. text: the mixture to print. dense, guide: weights of the training-only losses (cells; where to read
-    next). forced: the share of pages whose gaze is forced, falling to zero half-way. corrupted: the share of text
-    given to the decoder with a wrong character. full: the chance of a batch of pages printed from top to bottom.
-    decay_from: the share of the steps after which the learning rate falls to a twentieth.
+    show: pairs (your pages), notes (drawn pages), or crops (drawn sheets of dense print, for the encoder alone). A
+    step is of `accumulate` batches, a batch of `batch` pages of the smallest view, of larger ones as many as have
+    the same area. modes: how pages are looked at, by their share; crops: the sides of crops in pixels and their
+    shares.
+
+    What learns: sam, encoder (CLIP and the projector), decoder; small_decoder: in the decoder's place a small dense
+    one of that many layers, which stays behind: the paper's first stage. balance: the weight of the routers' balance
+    loss. decay_from: the share of the steps after which the learning rate falls to a twentieth.
+
+    seen: how many times a page is shown, on average; the last `pool` batches may come again, and what SAM, which must
+    rest then, makes of them is kept.
+
+    Of drawn pages only. stretch: how far print in crops is enlarged, least and most. styles: the share of batches
+    with bold and slanted print too. text: the mixture to print. full: the chance of a batch of pages printed from
+    top to bottom. corrupted: the share of text given to the decoder with a wrong character. dense, guide: weights of
+    the training-only losses (cells; where to read next). forced: the share of pages whose gaze is forced, falling to
+    zero half-way.
     """
 
     name: str
     steps: int
-    batch: int
     learning_rate: float
-    encoder: bool
-    decoder: bool
-    sam: bool = True
-    modes: Mapping[str, float] = field(default_factory=dict)
+    show: Shown = "pairs"
+    batch: int = 1
+    accumulate: int = 1
+    modes: Mapping[str, float] = field(default_factory=lambda: {"gundam": 1.0})
+    sam: bool = False
+    encoder: bool = True
+    decoder: bool = True
+    small_decoder: int = 0
+    balance: float = 0.01
+    decay_from: float = 0.6
+    seen: int = 1
+    pool: int = 700
     crops: Mapping[int, float] = field(default_factory=lambda: {192: 1.0})
     stretch: tuple[float, float] = (1.0, 2.0)
     styles: float = 1.0
     text: Mapping[str, float] | None = None
+    full: float = 0.0
+    corrupted: float = 0.0
     dense: float = 0.0
     guide: float = 0.0
     forced: float = 0.0
-    corrupted: float = 0.0
-    full: float = 0.0
-    decay_from: float = 0.6
+
+    @property
+    def draws(self) -> bool:
+        """Whether its pages are drawn."""
+        return self.show != "pairs"
+
+    def check(self) -> None:
+        """InputError for what cannot be done."""
+        for name in ("steps", "batch", "accumulate", "seen", "pool"):
+            _at_least(self, name, 1)
+        if self.learning_rate <= 0:
+            raise InputError(f"{self._said}: learning_rate is {self.learning_rate}; it must be more than 0")
+        for mode in self.modes:
+            get_mode(mode)
+        if not self.modes or not self.crops or min(*self.modes.values(), *self.crops.values()) <= 0:
+            raise InputError(f"{self._said}: modes and crops need shares above 0")
+        if any(side % 64 for side in self.crops):
+            raise InputError(f"{self._said}: the sides of crops must be multiples of 64 pixels")
+        if not (self.sam or self.encoder or self.decoder):
+            raise InputError(f"{self._said}: nothing learns; set sam, encoder or decoder")
+        if self.show == "crops" and (self.decoder or self.seen > 1):
+            raise InputError(f"{self._said}: crops have no text to write and are new each time; decoder false, seen 1")
+        if self.seen > 1 and self.sam:
+            raise InputError(f"{self._said}: pages are seen again while SAM rests; seen = 1 or sam = false")
+        if self.show == "pairs" and (self.dense or self.guide or self.forced):
+            raise InputError(f"{self._said}: dense, guide and forced need drawn pages: set them to 0")
+
+    @property
+    def _said(self) -> str:
+        return f"stage {self.name!r}"
 
 
-# Crops of two by two windows: positions and edges as in a whole view, at a fifth of its price for each step.
-_LOOK = Stage(
-    "look",
-    6000,
-    1,
-    2e-3,
-    encoder=True,
-    decoder=False,
-    crops={704: 0.85, 1024: 0.15},
-    stretch=(1.55, 2.0),
-    styles=0.15,
-    decay_from=1.0,
-)
-# Reading is taught from text that cannot be guessed, then from text as people write it.
-_HARD = {"random": 0.3, "words": 0.2, "prose": 0.3, "shuffled": 0.12, "numbers": 0.08}
-_USUAL = {"random": 0.1, "words": 0.18, "prose": 0.57, "shuffled": 0.1, "numbers": 0.05}
-_READ = Stage(
-    "read",
-    3000,
-    2,
-    1.2e-3,
-    encoder=True,
-    sam=False,
-    decoder=True,
-    modes={"gundam": 1.0},
-    styles=0.04,
-    text=_HARD,
-    dense=0.3,
-    guide=1.0,
-    forced=0.4,
-    corrupted=0.07,
-    full=0.6,
-    decay_from=1.0,
-)
-STAGES = (
-    _LOOK,
-    replace(_LOOK, name="look closely", steps=5400, decay_from=0.5),
-    _READ,
-    replace(
-        _READ,
-        name="read on",
-        steps=1500,
-        learning_rate=1e-3,
-        text=_USUAL,
-        styles=0.02,
-        forced=0.0,
-        full=0.35,
-        decay_from=0.0,
-    ),
-)
+@dataclass(frozen=True)
+class Recipe:
+    """A whole run.
+
+    folder: where the checkpoint, the state, the log and the curves go. start: nano, a folder, a hub name, or nothing;
+    shape: from nothing, the checkpoint whose config.json and tokenizer.json are taken. lora: the rank of the pairs that
+    learn beside frozen linear layers; 0 trains the weights themselves. precision: bfloat16 or float32 for products;
+    auto is bfloat16.
+
+    pairs, held_out: folders of images, each with its text; without held_out, keep_back of the pairs (or drawn pages)
+    are kept from training. They are read every measure_every steps and at every stage's end; 0 reads none but at the
+    run's begin and end. prompts: one is chosen for each page; pages are measured under the first, in the first of the
+    last stage's modes. fonts: names or files of the fonts to draw with; none: DejaVu, Liberation and FreeFont.
+    """
+
+    folder: Path
+    stage: tuple[Stage, ...]
+    start: str = "nano"
+    shape: str = "nano"
+    seed: int = 1
+    device: str = "auto"
+    precision: Precision = "auto"
+    lora: int = 0
+    pairs: Path | None = None
+    held_out: Path | None = None
+    keep_back: int = 8
+    measure_every: int = 0
+    save_every: float = 120.0
+    prompts: tuple[str, ...] = ("document",)
+    fonts: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """InputError for what cannot be done; asked before anything is loaded."""
+        if not self.stage:
+            raise InputError("the recipe has no stages: add a [[stage]] with name, steps and learning_rate")
+        for stage in self.stage:
+            stage.check()
+            if stage.show == "pairs" and self.pairs is None:
+                raise InputError(f'stage {stage.name!r} shows pairs: give their folder (pairs = "DIR", or --pairs)')
+            if self.lora and stage.small_decoder:
+                raise InputError(f"stage {stage.name!r}: a small decoder learns whole; lora must be 0")
+        if len({stage.small_decoder for stage in self.stage} - {0}) > 1:
+            raise InputError("small_decoder has several sizes: there is one small decoder in a run")
+        if self.lora and self.start == NOTHING:
+            raise InputError("lora adapts a checkpoint; start from nothing with lora = 0")
+        for name, least in (("lora", 0), ("keep_back", 0), ("measure_every", 0), ("save_every", 0)):
+            _at_least(self, name, least)
+        for prompt in self.prompts:
+            if resolve_prompt(prompt).count(IMAGE) != 1:
+                raise InputError(f"prompt {prompt!r} must show one page: write {IMAGE} once")
+        if not self.prompts:
+            raise InputError("prompts is empty: name one, such as document")
+
+    @property
+    def draws(self) -> bool:
+        """Whether some stage's pages are drawn."""
+        return any(stage.draws for stage in self.stage)
+
+
+def _at_least(asked: Stage | Recipe, name: str, least: int) -> None:
+    value = getattr(asked, name)
+    if value < least:
+        said = f"stage {asked.name!r}: " if isinstance(asked, Stage) else ""
+        raise InputError(f"{said}{name} is {value}; it must be {least} or more")

@@ -22,7 +22,7 @@ from dsocr.cli import app, console
 from dsocr.cli import read as read_command
 from dsocr.errors import InputError
 from dsocr.jobs.forms import KINDS, TEXTS
-from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS
+from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS, apart
 
 FIGURE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>\nwords"
 
@@ -212,6 +212,89 @@ class TestDamage:
         assert (right.exit_code, right.stdout) == (0, "words\n")
 
 
+class TestApart:
+    """Files are opened in a process of their own unless somebody says otherwise."""
+
+    @pytest.fixture
+    def started(self, monkeypatch) -> list[int]:
+        """The numbers of the children that were started."""
+        numbers: list[int] = []
+
+        class Life(apart._Life):
+            def __init__(self, *arguments) -> None:
+                super().__init__(*arguments)
+                numbers.append(self.number)
+
+        monkeypatch.setattr(apart, "_Life", Life)
+        return numbers
+
+    def test_one_child_opens_all_files_of_a_run_and_is_gone_after_it(
+        self, read, page, make_pdf, tmp_path, dictate, started
+    ):
+        (tmp_path / "a.pdf").write_bytes(make_pdf(["x"]))
+        dictate("words")
+        assert read(page, tmp_path / "a.pdf", page).exit_code == 0
+        assert len(started) == 1
+        with pytest.raises(ProcessLookupError):
+            os.kill(started[0], 0)
+
+    def test_without_it_there_is_none(self, read, page, dictate, started):
+        dictate("words")
+        assert (read(page, "--no-apart").stdout, started) == ("words\n", [])
+
+    def test_a_dry_run_measures_there_too(self, read, page, started):
+        assert (read(page, "--dry-run").exit_code, len(started)) == (0, 1)
+
+    def test_a_child_that_dies_costs_the_page_it_was_at(self, read, page, make_pdf, tmp_path, dictate, monkeypatch):
+        (tmp_path / "a.pdf").write_bytes(make_pdf(["one", "two", "three"]))
+        ask = apart._Life.ask
+
+        def kill(life, request, file=None, *, most=0):
+            if request["do"] == "read" and request["page"] == 2:
+                os.kill(life.number, signal.SIGKILL)
+            return ask(life, request, file, most=most)
+
+        monkeypatch.setattr(apart._Life, "ask", kill)
+        dictate("one", "three", "words")
+        result = read(tmp_path / "a.pdf", page, "-o", tmp_path / "out")
+        ends = [(line["page"], line["status"]) for line in manifest(tmp_path / "out")]
+        assert (result.exit_code, ends) == (10, [(1, "ok"), (2, "failed"), (3, "ok"), (1, "ok")])
+        assert "its decoder crashed" in manifest(tmp_path / "out")[1]["reason"]
+
+    def test_a_larger_limit_of_pixels_brings_more_memory_with_it(self):
+        assert apart.memory_for(100) == apart.memory_for(DEFAULT_MAX_PIXELS) == apart.DEFAULT_MEMORY
+        assert apart.memory_for(3 * DEFAULT_MAX_PIXELS) == 3 * apart.DEFAULT_MEMORY
+        assert apart.memory_for(10**30) < 2**63
+
+
+class TestTurning:
+    @pytest.mark.parametrize(
+        ("turn", "size"), [("off", (80, 60)), ("90", (60, 80)), ("180", (80, 60)), ("270", (60, 80))]
+    )
+    def test_pages_are_turned_and_all_that_is_told_of_them_says_so(self, read, page, tmp_path, dictate, turn, size):
+        dictate("words")
+        result = read(page, "--rotate", turn, "-o", tmp_path, "--format", "json,picture")
+        (form,) = json.loads((tmp_path / "page.json").read_text())["pages"]
+        degrees = 0 if turn == "off" else int(turn)
+        assert (form["rotated"], form["width"], form["height"]) == (degrees, *size)
+        assert Image.open(tmp_path / "page_layout_1.jpg").size == size
+        assert manifest(tmp_path)[0]["rotated"] == degrees
+        assert (f"turned by {turn} degrees" in result.stderr) == bool(degrees)
+
+    @pytest.mark.parametrize("turn", ["90", "180", "270", "auto"])
+    def test_a_page_that_was_turned_is_known_again(self, read, page, tmp_path, dictate, turn, monkeypatch):
+        monkeypatch.setattr("dsocr.ocr.OCR._find_turn", lambda *_: 270)
+        monkeypatch.setattr("dsocr.reading.looks_sideways", lambda _: True)
+        dictate("words")
+        for folder in ("out", "again"):
+            read(page, "--rotate", turn, "-o", tmp_path / folder, "--format", "json,picture")
+        (first,), (second,) = manifest(tmp_path / "out"), manifest(tmp_path / "again")
+        assert (first["cached"], second["cached"]) == (False, True)
+        assert first["rotated"] == second["rotated"] == int(turn.replace("auto", "270"))
+        for name in ("page.json", "page_layout_1.jpg"):
+            assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
 class TestMistakes:
     @pytest.mark.parametrize(
         ("option", "value", "way_out"),
@@ -221,7 +304,7 @@ class TestMistakes:
             ("--prompt", "", "document, ocr"),
             ("--prompt", "locate:", "locate:TEXT"),
             ("--prompt", "<image> <image>", "write it once"),
-            ("--format", "docx", "known: md, json"),
+            ("--format", "doc", "known: md, json"),
             ("--format", "picture", "add -o DIR"),
             ("--dtype", "int2", "known: auto, float32"),
             ("--device", "abacus", "known: auto, cpu"),
@@ -363,6 +446,25 @@ class TestJobs:
             assert (tmp_path / "out" / name).read_text() == (tmp_path / "again" / name).read_text()
         assert [line["cached"] for line in manifest(tmp_path / "again")] == [True, True]
         assert "2 ok; 2 known from before" in result.stderr
+
+    def test_where_every_page_is_known_no_network_is_loaded(self, read, scans, tmp_path, monkeypatch):
+        read(*scans, "-o", tmp_path / "out", "--max-tokens", 2)
+        monkeypatch.setattr("dsocr.ocr.load_network", lambda *_, **__: pytest.fail("loaded"))
+        result = read(*scans, "-o", tmp_path / "again", "--max-tokens", 2)
+        assert (result.exit_code, "2 truncated; 2 known from before" in result.stderr) == (10, True)
+        assert (tmp_path / "out/red.md").read_text() == (tmp_path / "again/red.md").read_text()
+
+    def test_a_network_that_cannot_be_loaded_is_one_mistake_and_every_input_is_told(
+        self, read, scans, tmp_path, monkeypatch
+    ):
+        def fail(*_, **__):
+            raise InputError("the weights are not whole")
+
+        monkeypatch.setattr("dsocr.ocr.load_network", fail)
+        result = read(*scans, "-o", tmp_path / "out")
+        assert (result.exit_code, mistakes(result)) == (2, ["dsocr: error: the weights are not whole"])
+        lines = [(line["status"], line["reason"]) for line in manifest(tmp_path / "out")]
+        assert lines == [("skipped", "the weights are not whole")] * 2
 
     def test_without_the_cache_everything_is_read_again(self, read, scans, tmp_path, dictate):
         for text in ("old", "new"):

@@ -427,3 +427,25 @@ class TestExistingText:
     def test_an_unknown_wish_is_a_mistake(self):
         with pytest.raises(InputError, match="known: skip, replace, add"):
             to_pdf(document("x"), existing_text="double")
+
+
+class TestTurnedPages:
+    """Pages that were turned to be read; their boxes are those of the turned page, the file stays as it was."""
+
+    @pytest.mark.parametrize("own", ["", "/Rotate 90"])
+    @pytest.mark.parametrize(("rotated", "place"), [(90, (150, 500)), (180, (500, 850)), (270, (850, 500))])
+    def test_words_lie_where_they_stand_on_the_page_as_it_was(self, own, rotated, place):
+        pdf = to_pdf(document("Hello", rotated=rotated), write_pdf([""], page_extra=own))
+        left, top, right, bottom = place_of(pdf, "Hello")
+        assert (left + right) / 2 == pytest.approx(place[0], abs=20)
+        assert (top + bottom) / 2 == pytest.approx(place[1], abs=20)
+        assert (bottom - top > right - left) == (rotated % 180 == 90)
+
+    @pytest.mark.parametrize("rotated", [90, 180])
+    def test_a_picture_is_shown_as_it_was_read(self, rotated):
+        buffer = io.BytesIO()
+        drawing().save(buffer, "JPEG")
+        turned = drawing().rotate(-rotated, expand=True)
+        pdf = to_pdf(picture_page(turned, rotated=rotated), buffer.getvalue())
+        seen = picture_of(pdf).resize(turned.size)
+        assert np.abs(np.asarray(seen, int) - np.asarray(turned, int)).mean() < 12

@@ -9,16 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dsocr import Options, Page, Sampling, load
+from dsocr import Options, Page, Sampling
 from dsocr.document import Transcript
 from dsocr.engine.request import Delta
 from dsocr.jobs.cache import Cache, Recipe, identify, make_recipe, reads_the_same
 from dsocr.reading import Known, Reading
 
+CPU = torch.device("cpu")
 RECIPE = Recipe("one way\n", max_tokens=50, places=100)
 PAGE = Page("a.pdf", 1, Image.new("RGB", (20, 10), "white"))
 
@@ -67,22 +69,22 @@ class TestKeys:
             {"sampling": Sampling(max_tokens=9)},
             {"sampling": Sampling(ngram_rule="none")},
             {"sampling": Sampling(whitelist=frozenset({3, 1}))},
+            {"rotate": "auto"},
         ],
     )
     def test_every_wish_that_changes_the_text_makes_another_recipe(self, checkpoint, changed):
-        ocr = load(checkpoint)
-        first = make_recipe(ocr, Options("tiny"), "c", "auto")
-        assert make_recipe(ocr, replace(Options("tiny"), **changed), "c", "auto").text != first.text
+        first = make_recipe(checkpoint, Options("tiny"), "c", "auto", CPU)
+        assert make_recipe(checkpoint, replace(Options("tiny"), **changed), "c", "auto", CPU).text != first.text
 
     def test_a_recipe_knows_the_checkpoint_and_its_numbers_and_not_how_pages_are_opened(self, checkpoint):
-        ocr = load(checkpoint)
         texts = [
-            make_recipe(ocr, Options("tiny"), *rest).text for rest in (("c", "auto"), ("d", "auto"), ("c", "int8"))
+            make_recipe(checkpoint, Options("tiny"), *rest, CPU).text
+            for rest in (("c", "auto"), ("d", "auto"), ("c", "int8"), ("c", "bfloat16"))
         ]
-        assert len(set(texts)) == 3
-        opened = Options("tiny", pages="2-", dpi=99, password="secret", sampling=Sampling())
-        assert make_recipe(ocr, opened, "c", "float32").text == texts[0]
-        assert "secret" not in make_recipe(ocr, opened, "c", "auto").text
+        assert len(set(texts)) == 4
+        opened = Options("tiny", pages="2-", dpi=99, password="secret", sampling=Sampling(), apart=True)
+        assert make_recipe(checkpoint, opened, "c", "float32", CPU).text == texts[0]
+        assert "secret" not in make_recipe(checkpoint, opened, "c", "auto", CPU).text
 
     def test_a_checkpoint_is_known_by_what_is_in_it(self, checkpoint, tmp_path):
         shutil.copytree(checkpoint, tmp_path / "copy")
@@ -154,7 +156,16 @@ class TestDamage:
         assert cache.find(keep(cache)) == Known("words", "ok", None, 5)
 
     @pytest.mark.parametrize(
-        "changed", [{"raw": 1}, {"status": "fine"}, {"reason": 1}, {"tokens": "5"}, {"attempts": None}, {"more": 1}]
+        "changed",
+        [
+            {"raw": 1},
+            {"status": "fine"},
+            {"reason": 1},
+            {"tokens": "5"},
+            {"attempts": None},
+            {"more": 1},
+            {"rotated": 45},
+        ],
     )
     def test_a_page_of_another_shape_is_not_known(self, cache, tmp_path, changed):
         key = keep(cache)

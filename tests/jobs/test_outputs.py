@@ -26,7 +26,7 @@ from dsocr.document import (
 from dsocr.document.to_markdown import PAGE_SEPARATOR
 from dsocr.errors import FileAccessError, InputError
 from dsocr.jobs.forms import KINDS, TEXTS, Wishes
-from dsocr.jobs.outputs import Folder, Printer, parse_formats
+from dsocr.jobs.outputs import AGAIN, Folder, Printer, parse_formats
 from dsocr.pages import open_pages
 
 IMAGE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499], [500, 500, 999, 999]]<|/det|>"
@@ -237,6 +237,17 @@ class TestPrinter:
         printer.add("Hello wor")
         assert "".join(written) == "Hello wor"
 
+    def test_a_page_that_is_read_again_says_that_what_was_shown_is_void(self):
+        written: list[str] = []
+        printer = Printer(("md",), written.append)
+        printer.begin_document("a.png")
+        printer.begin_page(1, 200, 100, False)
+        printer.add("good and good and good <|ref|>text<|/ref|><|det|>[[1, 2")
+        printer.begin_again()
+        printer.add("The text.")
+        printer.end_page(page("The text."))
+        assert "".join(written) == f"good and good and good\n\n{AGAIN}\n\nThe text."
+
     @pytest.mark.parametrize("formats", [("txt",), ("json",), ("json", "md"), ("md", "txt"), ("html",)])
     def test_other_forms_come_one_after_another_when_a_document_is_read(self, formats):
         pages = (page(IMAGE), page("two", 2))
@@ -264,7 +275,7 @@ def test_formats_are_named_once_in_any_order():
     assert parse_formats(" json, md,json") == ("json", "md")
 
 
-@pytest.mark.parametrize("names", ["", "md,", "docx", "MD"])
+@pytest.mark.parametrize("names", ["", "md,", "doc", "MD"])
 def test_an_unknown_format_is_a_mistake(names):
     with pytest.raises(InputError, match=f"known: {', '.join([*TEXTS, *KINDS])}"):
         parse_formats(names)

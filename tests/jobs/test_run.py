@@ -82,6 +82,9 @@ class Heap:
     def add(self, text: str) -> None:
         pass
 
+    def begin_again(self) -> None:
+        pass
+
     def end_page(self, transcript: Transcript) -> None:
         pass
 

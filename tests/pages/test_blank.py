@@ -73,7 +73,9 @@ class TestEmpty:
     def test_a_lone_speck(self) -> None:
         assert is_blank(marked(lambda page: page.ellipse((400, 500, 402, 502), 255), 180))
 
-    @pytest.mark.parametrize("size", [(8, 8), (8, 3000), (3000, 8), (40, 30), (16, 16), (17, 50)])
+    @pytest.mark.parametrize(
+        "size", [(8, 8), (8, 3000), (3000, 8), (40, 30), (16, 16), (17, 50), (8, 90_000), (90_000, 9)]
+    )
     def test_any_size(self, size: tuple[int, int]) -> None:
         assert is_blank(Image.new("RGB", size, "white")) is True
 

@@ -1,144 +1,217 @@
-"""The training loop on a network of a few thousand parameters."""
+"""The training loop on a network of a few thousand parameters: what learns, what is seen, and how a killed run goes on."""
 
 from __future__ import annotations
 
 import json
-import random
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dsocr.errors import InputError
-from dsocr.model.tokenizer import Tokenizer
 from dsocr.model.weights import published_name
 from dsocr.ocr import load
-from dsocr.pages.modes import get_mode
-from dsocr.training.batches import Workshop, cell_labels, crop_batch, reading_batch
-from dsocr.training.drawing import find_fonts
-from dsocr.training.loop import Trainer, balance, rate
-from dsocr.training.recipe import Stage, nano_config
-from dsocr.training.text import ALPHABET, collect_text
+from dsocr.training.loop import number_at, rate
+from dsocr.training.recipe import Stage
 
-NANO = Path(__file__).parents[2] / "dsocr" / "nano"
-LOOK = Stage("look", 3, 2, 1e-3, encoder=True, decoder=False, dense=1.0, crops={128: 1.0})
-READ = Stage("read", 3, 1, 1e-3, encoder=True, decoder=True, modes={"tiny": 1.0}, dense=0.5, guide=0.5)
+LOOK = Stage("look", 3, 1e-3, "crops", batch=2, sam=True, decoder=False, crops={128: 1.0})
+READ = Stage("read", 3, 1e-3, "notes", modes={"tiny": 1.0}, dense=0.5, guide=0.5, forced=0.5, corrupted=0.1)
+PAIRS = Stage("pairs", 3, 1e-3, "pairs", batch=2, modes={"tiny": 1.0}, sam=True)
+AGAIN = replace(READ, name="again", steps=12, seen=3, pool=2)
 
 
-@pytest.fixture(scope="module")
-def shop() -> Workshop:
-    try:
-        fonts = find_fonts()
-    except InputError:
-        pytest.skip("no fonts on this machine")
-    return Workshop(collect_text(), fonts, Tokenizer(NANO / "tokenizer.json"))
+def losses(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def micro(vocab: int) -> dict[str, Any]:
-    config = nano_config(vocab)
-    small = {"hidden_size": 32, "intermediate_size": 32, "moe_intermediate_size": 8, "num_hidden_layers": 2}
-    config |= {
-        **small,
-        "first_k_dense_replace": 1,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "n_routed_experts": 4,
-    }
-    config["language_config"] = config["language_config"] | {key: config[key] for key in small}
-    width = config["vision_config"]["width"]
-    width["sam_vit_b"] |= {"width": 16, "layers": 1, "heads": 2, "neck_channels": 8, "downsample_channels": [8, 16]}
-    width["clip-l-14-224"] |= {"width": 16, "layers": 1, "heads": 2, "mlp_width": 16}
-    return config
-
-
-def trainer(shop: Workshop, folder: Path) -> Trainer:
-    return Trainer(micro(len(shop.tokenizer)), shop, folder, seed=7, device=torch.device("cpu"))
-
-
-def test_a_killed_run_goes_on_to_the_same_weights(shop, tmp_path):
-    stages = [LOOK, READ]
-    whole = trainer(shop, tmp_path / "whole")
-    whole.run(stages, lambda _: None)
-    cut = trainer(shop, tmp_path / "cut")
-    cut.stage, cut.optimiser = 0, cut._make_optimiser(LOOK)
-    cut.train_step(LOOK)
-    cut.step = 1
-    cut.save()
-    again = trainer(shop, tmp_path / "cut")
-    again.run(stages, lambda _: None)
+@pytest.mark.parametrize("lora", [0, 2])
+def test_a_run_that_stopped_goes_on_to_the_same_weights(trainer, tmp_path, lora):
+    stages = (replace(LOOK, steps=2), replace(AGAIN, steps=4), PAIRS)
+    start = "nano" if lora else "nothing"
+    whole = trainer(*stages, folder=tmp_path / "whole", lora=lora, start=start)
+    whole.run()
+    cut = trainer(*stages, folder=tmp_path / "cut", lora=lora, start=start, save_every=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cut, "train_step", stop_after(6, cut.train_step))
+        with pytest.raises(KeyboardInterrupt):
+            cut.run()
+    again = trainer(*stages, folder=tmp_path / "cut", lora=lora, start=start, save_every=0)
+    again.run()
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
     for name, tensor in whole.network.state_dict().items():
-        assert torch.equal(tensor, again.network.state_dict()[name]), published_name(name)
+        assert torch.equal(tensor, again.network.state_dict()[name]), name
 
 
-def test_what_it_saves_is_a_checkpoint(shop, tmp_path):
-    run = trainer(shop, tmp_path)
+def stop_after(steps: int, train_step):
+    left = iter(range(steps))
+
+    def step(stage):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return train_step(stage)
+
+    return step
+
+
+def test_a_killed_process_goes_on_to_the_same_losses(micro, pair_folder, tmp_path):
+    def command(name: str) -> list[str]:
+        recipe = tmp_path / f"{name}.toml"
+        recipe.write_text(f"""
+            folder = "{tmp_path / name}"
+            start = "{micro}"
+            pairs = "{pair_folder}"
+            keep_back = 0
+            save_every = 0
+            device = "cpu"
+            [[stage]]
+            name = "all"
+            steps = 40
+            learning_rate = 1e-3
+            modes = {{ tiny = 1.0 }}
+            seen = 3
+        """)
+        return [sys.executable, "-m", "dsocr", "train", "--config", str(recipe)]
+
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    killed = subprocess.Popen(command("killed"), stderr=subprocess.DEVNULL)
+    log = tmp_path / "killed" / "log.jsonl"
+    while not log.exists() or len(log.read_text().splitlines()) < 5:
+        assert killed.poll() is None
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    assert len(log.read_text().splitlines()) < 40
+    subprocess.run(command("killed"), check=True, capture_output=True)
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+
+
+def test_another_recipe_does_not_go_on(trainer):
+    trainer(LOOK).save()
+    with pytest.raises(InputError, match="another stage"):
+        trainer(replace(LOOK, learning_rate=2e-3)).restore()
+
+
+def test_what_it_saves_is_a_checkpoint(trainer, tmp_path, micro):
+    run = trainer(PAIRS, lora=2)
+    for file in ("config.json", "tokenizer.json"):
+        (tmp_path / file).write_bytes((micro / file).read_bytes())
+    run.train_step(PAIRS)
     run.save()
-    (tmp_path / "config.json").write_text(json.dumps(run.config))
-    (tmp_path / "tokenizer.json").write_bytes((NANO / "tokenizer.json").read_bytes())
     assert load(tmp_path).network.config == run.network.config
 
 
-def test_a_run_can_start_from_a_checkpoint(shop, tmp_path):
-    run = trainer(shop, tmp_path)
-    run.save()
-    other = Trainer(run.config, shop, tmp_path / "other", seed=8, device=torch.device("cpu"))
-    other.start_from(tmp_path)
-    for name, tensor in run.network.state_dict().items():
-        assert torch.equal(tensor.bfloat16(), other.network.state_dict()[name].bfloat16())
-
-
-def test_a_stage_trains_only_what_it_says(shop, tmp_path):
-    run = trainer(shop, tmp_path)
+@pytest.mark.parametrize(
+    ("stage", "learns", "rests"),
+    [
+        (replace(READ, encoder=False), "decoder", "deep_encoder.clip"),
+        (replace(READ, decoder=False), "deep_encoder.clip", "decoder"),
+        (READ, "deep_encoder.projector", "deep_encoder.sam"),
+        (PAIRS, "deep_encoder.sam", "nothing"),
+        (LOOK, "deep_encoder.sam", "decoder"),
+    ],
+)
+def test_a_stage_trains_what_it_says_and_nothing_else(trainer, stage, learns, rests):
+    run = trainer(stage)
     before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
-    stage = replace(READ, encoder=False)
-    run.optimiser = run._make_optimiser(stage)
     run.train_step(stage)
     changed = {name for name, tensor in run.network.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert any(name.startswith("decoder.") for name in changed)
-    assert not any(name.startswith(("deep_encoder.sam", "deep_encoder.clip")) for name in changed)
+    assert any(name.startswith(learns) for name in changed)
+    assert not any(name.startswith(rests) for name in changed)
 
 
-def test_every_parameter_in_use_has_a_gradient(shop, tmp_path):
-    run = trainer(shop, tmp_path)
-    loss, _ = run._losses(READ)
+def test_of_an_adapted_network_only_the_pairs_learn(trainer):
+    run = trainer(PAIRS, lora=2)
+    before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    run.train_step(PAIRS)
+    changed = {name for name, tensor in run.network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed
+    assert all(name.endswith((".up", ".down")) for name in changed)
+
+
+def test_the_small_decoder_teaches_the_encoder_and_stays_behind(trainer):
+    small = replace(PAIRS, small_decoder=1)
+    run = trainer(small, PAIRS)
+    before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    run.train_step(small)
+    after = run.network.state_dict()
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert any(name.startswith("deep_encoder.sam") for name in changed)
+    assert not any(name.startswith("decoder") for name in changed)
+    assert len(run.small.decoder.layers) == 1
+
+
+def test_a_run_of_both_stages_of_the_paper_goes_through(trainer, tmp_path):
+    run = trainer(replace(PAIRS, small_decoder=1, steps=2), replace(PAIRS, steps=2, sam=False), save_every=0)
+    run.run()
+    assert [entry["step"] for entry in losses(tmp_path)] == [1, 2, 1, 2]
+
+
+def test_several_batches_make_one_step_of_their_mean_gradient(trainer):
+    stage = replace(PAIRS, accumulate=3)
+    run = trainer(stage, precision="float32")
+    for place in range(3):
+        loss, _ = run.loss(stage, place)
+        (loss / 3).backward()
+    wanted = {name: p.grad for name, p in run.network.named_parameters() if p.grad is not None}
+    run.optimiser.zero_grad()
+    for place in range(3):
+        run._teach(stage, place)
+    for name, p in run.network.named_parameters():
+        assert p.grad is None or torch.equal(p.grad, wanted[name]), name
+
+
+def test_every_parameter_in_use_has_a_gradient(trainer):
+    run = trainer(PAIRS)
+    loss, _ = run.loss(PAIRS, 0)
     loss.backward()
-    idle = {name for name, p in run.network.named_parameters() if p.grad is None}
+    idle = {published_name(name) for name, p in run.network.named_parameters() if p.grad is None}
     # The published patch convolution is never used; an expert that no token chose rests.
-    assert {name for name in idle if "experts" not in name} == {"deep_encoder.clip.unused_patch"}
+    assert {name for name in idle if "experts" not in name} == {"model.vision_model.embeddings.patch_embedding.weight"}
 
 
-def test_the_targets_are_the_text_and_the_places_hold_it(shop):
-    page = reading_batch(random.Random(3), shop, 2, get_mode("small"))
-    for row in range(2):
-        written = [index for index in page.targets[row].tolist() if index >= 0]
-        assert written[-1] == shop.tokenizer.eos
-        assert shop.tokenizer.decode(written[:-1]).strip()
-        held = page.ids[row][page.places[row][page.known[row]]]
-        assert (held == shop.tokenizer.image).all()
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(0, 200))
+def test_a_page_seen_again_is_one_of_the_last(seen, pool, place):
+    stage = replace(READ, seen=seen, pool=pool)
+    number, newest = number_at(stage, 7, 0, place), place // seen
+    assert max(0, newest - pool + 1) <= number <= newest
+    assert place % seen or number == newest
 
 
-def test_labels_stand_where_the_characters_do(shop):
-    batch = crop_batch(random.Random(5), shop, 4, 128, (1.0, 1.5))
-    assert batch.pixels.shape == (4, 3, 128, 128)
-    assert batch.labels.shape == (4, 8, 16)
-    assert 0.05 < (batch.labels > 0).float().mean() < 0.9
+def test_keeping_pages_changes_nothing_but_the_time(trainer):
+    kept, bare = trainer(AGAIN, folder=None or Path(trainer(AGAIN).recipe.folder / "a")), trainer(AGAIN)
+    for step in range(9):
+        bare._kept.clear()
+        assert kept.train_step(AGAIN) == bare.train_step(AGAIN)
+        kept.step = bare.step = step + 1
+    assert len(kept._kept) == AGAIN.pool
 
 
-def test_ink_wins_over_a_space_in_one_cell():
-    centres = torch.tensor([[4.0, 8.0], [5.0, 8.0]]).numpy()
-    assert cell_labels("a ", centres, 16)[0, 0] == ALPHABET.index("a") + 1
+def test_workers_choose_the_kind_of_page_alike_and_the_page_for_themselves(trainer, monkeypatch):
+    import dsocr.training.loop as loop
+
+    stage = replace(READ, full=0.5, modes={"tiny": 0.5, "small": 0.5})
+    run = trainer(stage)
+    mine = [run.pages(stage, number) for number in range(4)]
+    monkeypatch.setattr(loop, "worker", lambda: 1)
+    others = [run.pages(stage, number) for number in range(4)]
+    assert [page.overviews.shape for page in mine] == [page.overviews.shape for page in others]
+    assert all(page.ids.tolist() != other.ids.tolist() for page, other in zip(mine, others, strict=True))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(trainer):
+    run = trainer(PAIRS)
+    torch.nn.init.constant_(run.network.decoder.norm.weight, float("nan"))
+    with pytest.raises(InputError, match="lower learning_rate"):
+        run.train_step(PAIRS)
 
 
 def test_the_rate_warms_up_stays_and_falls():
     stage = replace(LOOK, steps=1000, decay_from=0.5)
     assert rate(0, stage) < rate(30, stage) < rate(100, stage) == rate(400, stage) == 1.0
     assert rate(400, stage) > rate(800, stage) > rate(999, stage) == pytest.approx(0.05)
-
-
-def test_balance_is_one_when_the_router_is_even(shop, tmp_path):
-    moe = trainer(shop, tmp_path).network.decoder.layers[1].ffn
-    torch.nn.init.zeros_(moe.router.weight)
-    share = balance(moe, torch.randn(1, 50, 32))
-    assert share.item() == pytest.approx(1.0, abs=1e-5)

@@ -1,0 +1,47 @@
+"""`dsocr doctor`: whether this machine can read pages, and what to do where it can't."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dsocr.cli.console import leave
+from dsocr.cli.words import DTYPES_HELP
+
+
+def doctor(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="nano, a folder, or a hub name.",
+            show_default="the published one if it is here, else nano",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help=DTYPES_HELP)] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One object with all that was found.")] = False,
+) -> None:
+    """Look whether this machine can read pages, and say what to do where it can't. Takes some seconds.
+
+    Nothing is downloaded. Exit codes: 0 all is well, 1 something is in the way.
+    """
+
+    def work() -> int:
+        import json
+        from dataclasses import asdict
+
+        from dsocr.doctor import Wishes, examine, exit_code, tell
+
+        checks = []
+        for check in examine(Wishes(model, device, dtype)):
+            checks.append(check)
+            if not as_json:
+                print(tell(check), flush=True)
+        code = exit_code(checks)
+        if as_json:
+            print(json.dumps({"well": code == 0, "checks": [asdict(check) for check in checks]}, indent=2))
+        return code
+
+    leave(work)

@@ -1,0 +1,442 @@
+"""`dsocr eval`: the published benchmarks, the compression curve, pages a day, and other programs beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dsocr.cli.console import leave, open_voice
+from dsocr.cli.words import DTYPES_HELP
+
+if TYPE_CHECKING:
+    from dsocr.evaluation.report import Fact, Report
+    from dsocr.evaluation.trial import Benchmark, TokenCounter
+    from dsocr.jobs.job import Voice
+    from dsocr.ocr import OCR, Options
+
+app = typer.Typer(
+    help="Measure how well and how fast pages are read, beside what was published.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_Benchmark = Annotated[Path, typer.Argument(metavar="FOLDER", help="The benchmark as it is unpacked.")]
+_Files = Annotated[list[str], typer.Argument(metavar="FILE", help="PDFs, pictures, folders of them.")]
+_Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="DIR", help="Folder for the report.", show_default="dsocr-eval/NAME"),
+]
+_Predictions = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="DIR", help="Score what was read before, or by others, and read nothing; may be repeated."),
+]
+_Modes = Annotated[str, typer.Option(metavar="NAMES", help="Such as tiny,small: each reads all pages.")]
+_Mode = Annotated[str, typer.Option(metavar="NAME", help="tiny, small, base, large, gundam, gundam-m.")]
+_Limit = Annotated[int | None, typer.Option(metavar="NUMBER", min=1, help="Only the first pages.", show_default="all")]
+_Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="nano, a folder, or a hub name.",
+        show_default="the published one if it is here, else nano",
+    ),
+]
+_Prompt = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="As for read.", show_default="free for fox, document for the others"),
+]
+_FreePrompt = Annotated[str, typer.Option(metavar="TEXT", help="As for read.")]
+_Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")]
+_Dtype = Annotated[str, typer.Option(metavar="NAME", help=DTYPES_HELP)]
+_Batch = Annotated[int, typer.Option(metavar="NUMBER", help="Most pages read at once.")]
+_MaxTokens = Annotated[
+    int | None, typer.Option(metavar="NUMBER", help="Most new tokens a page.", show_default="as many as fit")
+]
+_SIDES = 64, 8192  # pixels of a drawn page
+_Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only on stderr.")]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the commands that read have in common."""
+
+    model: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    batch: int = 8
+    max_tokens: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's."""
+        from dsocr.model.checkpoint import default_checkpoint
+
+        return self.model or default_checkpoint()
+
+    def options(self, mode: str, prompt: str) -> Options:
+        """How pages are read; InputError for what cannot be."""
+        from dsocr.engine.request import Sampling
+        from dsocr.ocr import Options
+
+        options = Options(mode, prompt, sampling=Sampling(max_tokens=self.max_tokens))
+        options.check()
+        return options
+
+    def reader(self) -> OCR:
+        """The checkpoint, loaded."""
+        from dsocr.ocr import load
+
+        return load(self.name, self.device, self.dtype, batch=self.batch)
+
+    def counter(self) -> TokenCounter:
+        """Counts text tokens as this checkpoint does, without its weights."""
+        from dsocr.evaluation.trial import TokenCounter
+        from dsocr.model.checkpoint import find_checkpoint
+        from dsocr.model.tokenizer import Tokenizer
+
+        tokenizer = Tokenizer(find_checkpoint(self.name) / "tokenizer.json")
+        return TokenCounter(
+            f"the tokenizer of {self.name}", lambda text: len(tokenizer.encode(text, allow_special=False))
+        )
+
+
+@app.command()
+def fox(
+    folder: _Benchmark,
+    output: _Output = None,
+    predictions: _Predictions = None,
+    modes: _Modes = "tiny,small",
+    limit: _Limit = None,
+    model: _Model = None,
+    prompt: _Prompt = None,
+    device: _Device = "auto",
+    dtype: _Dtype = "auto",
+    batch: _Batch = 8,
+    max_tokens: _MaxTokens = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Fox: dense pages read at high compression, beside the paper's table.
+
+    FOLDER has en_page_ocr.json and en_pdf_png, and the same with cn. Predictions are called after the pictures,
+    en_1.md for en_1.png; results_final.json is written beside the report for Fox's own scripts.
+    """
+
+    def open_it() -> Benchmark:
+        from dsocr.evaluation.fox_trial import open_fox
+
+        return open_fox(folder, limit)
+
+    asked = Asked(model, device, dtype, batch, max_tokens)
+    leave(partial(_evaluate, "fox", open_it, asked, output, predictions, modes, prompt, quiet))
+
+
+@app.command()
+def omnidocbench(
+    folder: _Benchmark,
+    output: _Output = None,
+    predictions: _Predictions = None,
+    modes: _Modes = "gundam",
+    version: Annotated[str, typer.Option(metavar="NAME", help="How blocks are matched: 1.0 or 1.5.")] = "1.5",
+    limit: _Limit = None,
+    model: _Model = None,
+    prompt: _Prompt = None,
+    device: _Device = "auto",
+    dtype: _Dtype = "auto",
+    batch: _Batch = 8,
+    max_tokens: _MaxTokens = None,
+    quiet: _Quiet = False,
+) -> None:
+    """OmniDocBench: text, formulas, tables and reading order, beside what was published.
+
+    FOLDER has OmniDocBench.json and images. Predictions are called after the pictures: page.md for page.png.
+    """
+
+    def open_it() -> Benchmark:
+        from dsocr.evaluation.omnidocbench_trial import open_omnidocbench
+
+        return open_omnidocbench(folder, limit, version)
+
+    asked = Asked(model, device, dtype, batch, max_tokens)
+    leave(partial(_evaluate, "omnidocbench", open_it, asked, output, predictions, modes, prompt, quiet))
+
+
+@app.command("olmocr-bench")
+def olmocr_bench(
+    folder: _Benchmark,
+    output: _Output = None,
+    predictions: _Predictions = None,
+    modes: _Modes = "gundam",
+    limit: _Limit = None,
+    model: _Model = None,
+    prompt: _Prompt = None,
+    device: _Device = "auto",
+    dtype: _Dtype = "auto",
+    batch: _Batch = 8,
+    max_tokens: _MaxTokens = None,
+    quiet: _Quiet = False,
+) -> None:
+    """olmOCR-bench: small tests of what must stand in a page's text, and what must not.
+
+    FOLDER is its bench_data, with pdfs and the files of tests (.jsonl). Predictions are called after the PDFs, in
+    folders like theirs: tables/a_pg1_repeat1.md for pdfs/tables/a.pdf.
+    """
+
+    def open_it() -> Benchmark:
+        from dsocr.evaluation.olmocr_trial import open_olmocr
+
+        return open_olmocr(folder, limit)
+
+    asked = Asked(model, device, dtype, batch, max_tokens)
+    leave(partial(_evaluate, "olmocr-bench", open_it, asked, output, predictions, modes, prompt, quiet))
+
+
+@app.command()
+def compression(
+    output: _Output = None,
+    text: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Prose to draw.", show_default="a few letters written for this")
+    ] = None,
+    lengths: Annotated[
+        str, typer.Option(metavar="NUMBERS", help="Text tokens on a page.")
+    ] = "50,100,200,300,450,600,800,1000,1200",
+    each: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Pages of each length.")] = 3,
+    size: Annotated[str, typer.Option(metavar="SIZE", help="Of a page, in pixels.")] = "640x640",
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Other pages of the same kind.")] = 0,
+    modes: _Modes = "tiny,small,base,gundam",
+    model: _Model = None,
+    prompt: _FreePrompt = "free",
+    device: _Device = "auto",
+    dtype: _Dtype = "auto",
+    batch: _Batch = 8,
+    max_tokens: _MaxTokens = None,
+    quiet: _Quiet = False,
+) -> None:
+    """The paper's curve in small: ever more text on a page of one size, read with ever fewer vision tokens.
+
+    The text is printed as large as fits, up to 26 pixels. A page of at most 640 pixels a side has no tiles: gundam
+    then reads it as base does.
+    """
+    asked = Asked(model, device, dtype, batch, max_tokens)
+
+    def work() -> int:
+        from dsocr.evaluation import compression as curve
+        from dsocr.evaluation.fox_trial import paper_curves
+        from dsocr.evaluation.letters import LETTERS
+        from dsocr.evaluation.published import fox_table
+
+        wanted, counts, pixels = _modes(modes), _numbers(lengths), _size(size)
+        options, counter = asked.options(wanted[0], prompt), asked.counter()
+        sheets = curve.draw_sheets(_read_prose(text) if text else LETTERS, counter, counts, each, pixels, seed)
+        with open_voice(quiet, stats=False, moves=True) as voice:
+            voice.note(f"{len(sheets)} pages, each in {len(wanted)} modes, with {asked.name}")
+            pages = curve.read_sheets(asked.reader(), sheets, options, wanted, _mover(voice))
+            facts = _facts(asked, prompt, ", ".join(wanted))
+            report = curve.report(pages, sheets, counter, facts, (fox_table(),), paper_curves())
+            _give(report, output or _place("compression"), voice)
+        return 0
+
+    leave(work)
+
+
+@app.command()
+def throughput(
+    files: _Files,
+    output: _Output = None,
+    seconds: Annotated[
+        float, typer.Option(metavar="NUMBER", help="All files are read, again and again, for so long.")
+    ] = 60.0,
+    mode: _Mode = "gundam",
+    prompt: _FreePrompt = "document",
+    model: _Model = None,
+    device: _Device = "auto",
+    dtype: _Dtype = "auto",
+    batch: _Batch = 8,
+    max_tokens: _MaxTokens = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Pages a day on this device, opening and drawing them included, beside the published figures.
+
+    All files are read once to warm up, and that does not count.
+    """
+    asked = Asked(model, device, dtype, batch, max_tokens)
+
+    def work() -> int:
+        from dsocr.evaluation import throughput as pace
+        from dsocr.evaluation.report import Fact
+        from dsocr.pages import find_inputs
+
+        options = asked.options(mode, prompt)
+        sources = list(find_inputs(files))
+        reader = asked.reader()
+        with open_voice(quiet, stats=False, moves=True) as voice:
+            measured = pace.measure(reader, sources, options, seconds, voice.note)
+            device = Fact("device", f"{pace.describe_device(reader.network.device)}, {reader.network.dtype}")
+            facts = (*_facts(asked, prompt, mode), device, Fact("read at once", str(reader.batch)))
+            _give(pace.report(measured, facts), output or _place("throughput"), voice)
+        return 0
+
+    leave(work)
+
+
+@app.command()
+def compare(
+    files: _Files,
+    contestant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'NAME=COMMAND {file}'",
+            help="A program that writes a file's text to stdout; run without a shell; may be repeated.",
+        ),
+    ] = None,
+    output: _Output = None,
+    limit: Annotated[float, typer.Option(metavar="SECONDS", help="For a command and a file.")] = 120.0,
+    alone: Annotated[bool, typer.Option("--alone", help="Only the contestants, without dsocr.")] = False,
+    mode: _Mode = "gundam",
+    prompt: _FreePrompt = "document",
+    model: _Model = None,
+    device: _Device = "auto",
+    dtype: _Dtype = "auto",
+    batch: _Batch = 8,
+    max_tokens: _MaxTokens = None,
+    quiet: _Quiet = False,
+) -> None:
+    """dsocr beside other programs, on your files: how well, where page.txt beside page.png tells, and how fast.
+
+    For example: --contestant 'tesseract=tesseract {file} stdout'
+    """
+    asked = Asked(model, device, dtype, batch, max_tokens)
+
+    def work() -> int:
+        from dsocr.errors import InputError
+        from dsocr.evaluation import compare as contest
+
+        paths = _paths(files)
+        contestants = [contest.parse_contestant(each, limit) for each in contestant or ()]
+        if alone and not contestants:
+            raise InputError("--alone leaves nobody to read: give a --contestant")
+        options = asked.options(mode, prompt)
+        with open_voice(quiet, stats=False, moves=True) as voice:
+            if not alone:
+                own = contest.own_contestant(asked.reader(), options, f"{asked.name}, {mode}, prompt {prompt}")
+                contest.warm_up(own, paths[0])
+                contestants = [own, *contestants]
+            measured = contest.compare(contestants, paths, _mover(voice))
+            _give(contest.report(measured, contestants, ()), output or _place("compare"), voice)
+        return 0
+
+    leave(work)
+
+
+def _evaluate(
+    name: str,
+    open_it: Callable[[], Benchmark],
+    asked: Asked,
+    output: Path | None,
+    predictions: Sequence[Path] | None,
+    modes: str,
+    prompt: str | None,
+    quiet: bool,
+) -> int:
+    """Read a benchmark, or take what was read, and tell what came out."""
+    from dsocr.evaluation.predict import Way
+    from dsocr.evaluation.report import Fact
+    from dsocr.evaluation.trial import find_trials, read_trials, report
+
+    benchmark, folder = open_it(), output or _place(name)
+    counter, wanted = asked.counter(), _modes(modes)
+    question = prompt or benchmark.prompt
+    with open_voice(quiet, stats=False, moves=True) as voice:
+        if predictions:
+            trials = find_trials(benchmark, predictions)
+            facts = tuple(Fact(trial.name, str(trial.folder)) for trial in trials)
+        else:
+            options = asked.options(wanted[0], question)
+            way = Way(asked.name, wanted[0], question, asked.dtype, asked.max_tokens)
+            trials = read_trials(benchmark, asked.reader, options, wanted, way, folder, voice.note, _mover(voice))
+            facts = _facts(asked, question, ", ".join(wanted))
+        voice.note("scoring")
+        _give(report(benchmark, trials, counter, facts), folder, voice)
+        benchmark.write_more(trials, folder)
+    return 0
+
+
+def _give(report: Report, folder: Path, voice: Voice) -> None:
+    """The report on stdout and in a folder."""
+    from dsocr.evaluation.report import as_markdown, write_report
+
+    voice.say(as_markdown(report))
+    files = write_report(report, folder)
+    voice.note(f"written to {folder}: {', '.join(file.name for file in files)}")
+
+
+def _facts(asked: Asked, prompt: str, modes: str) -> tuple[Fact, ...]:
+    from dsocr.evaluation.report import Fact as Told
+
+    return Told("model", f"{asked.name}, dtype {asked.dtype}"), Told("mode", modes), Told("prompt", prompt)
+
+
+def _mover(voice: Voice) -> Callable[[str], None]:
+    """For what changes with every page: the line that moves, or where there is no terminal one line each."""
+    return voice.show_line or voice.note
+
+
+def _place(name: str) -> Path:
+    return Path("dsocr-eval", name)
+
+
+def _modes(text: str) -> tuple[str, ...]:
+    """Such as "tiny,small"; InputError for one that is unknown."""
+    from dsocr.pages import get_mode
+
+    return tuple(get_mode(name.strip()).name for name in text.split(","))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Such as "50,100"; InputError for anything else."""
+    from dsocr.errors import InputError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise InputError(f"lengths {text!r} is no list of numbers such as 50,100,200")
+    return tuple(map(int, parts))
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Such as "640x640"; InputError for anything else."""
+    from dsocr.errors import InputError
+
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and _SIDES[0] <= min(int(width), int(height))):
+        raise InputError(f"size {text!r} is no size in pixels such as 640x640, at least {_SIDES[0]} a side")
+    if max(int(width), int(height)) > _SIDES[1]:
+        raise InputError(f"size {text!r} is too large; the most is {_SIDES[1]} pixels a side")
+    return int(width), int(height)
+
+
+def _read_prose(path: Path) -> str:
+    """A plain text file; InputError where it cannot be read."""
+    from dsocr.errors import FileAccessError, InputError
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text in UTF-8; give a plain text file as --text") from None
+    except OSError as error:
+        raise FileAccessError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def _paths(files: Sequence[str]) -> list[Path]:
+    """The files that are named, and those in folders; InputError where one is missing: commands need real files."""
+    from dsocr.errors import InputError
+    from dsocr.pages import find_inputs
+
+    paths = [Path(str(source)) for source in find_inputs(files)]
+    missing = next((path for path in paths if not path.is_file()), None)
+    if missing:
+        raise InputError(f"{missing}: no such file, or a folder without pages")
+    return paths

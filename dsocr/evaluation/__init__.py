@@ -1,0 +1,1 @@
+"""How well pages are read: the published benchmarks, scored as they were published and as they should be."""

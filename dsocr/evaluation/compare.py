@@ -1,0 +1,231 @@
+"""dsocr beside any program that turns a file into text: accuracy where the truth is known, and time, in one run."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from dsocr.document import to_text
+from dsocr.document.blocks import OK
+from dsocr.errors import InputError
+from dsocr.evaluation import edit
+from dsocr.evaluation.bootstrap import mean
+from dsocr.evaluation.predict import Reader
+from dsocr.evaluation.report import Fact, Report, Section
+from dsocr.evaluation.table import Cell, Column, Table
+from dsocr.evaluation.words import distinct_overlap, split_both
+from dsocr.ocr import Options
+from dsocr.reading import Reading
+
+FILE = "{file}"
+_SHOWN = 120  # characters of a program's complaint
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Somebody who reads: `read` gives a file's text, or raises Failure."""
+
+    name: str
+    how: str
+    read: Callable[[Path], str]
+
+
+class Failure(Exception):
+    """A file could not be read by a contestant; the message says why."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a contestant made of a file. The shares are None where the file's truth is not known."""
+
+    contestant: str
+    file: str
+    seconds: float
+    failure: str | None
+    accuracy: float | None  # 1 - edit distance
+    precision: float | None
+    recall: float | None
+
+
+def parse_contestant(text: str, limit: float) -> Contestant:
+    """Such as "tesseract=tesseract {file} stdout": a name and a command, run without a shell, for `limit` seconds.
+
+    InputError where there is no name, no {file}, or no such program.
+    """
+    name, equals, command = text.partition("=")
+    name = name.strip()
+    if not equals or not name or FILE not in command:
+        raise InputError(f"contestant {text!r} is no 'name=command {FILE}', such as 'x=tesseract {FILE} stdout'")
+    try:
+        parts = shlex.split(command)
+    except ValueError as error:
+        raise InputError(f"contestant {name!r}: its command cannot be taken apart ({error}): {command}") from None
+    if shutil.which(parts[0]) is None:
+        raise InputError(f"contestant {name!r}: there is no program {parts[0]!r} here; install it or give its path")
+    return Contestant(name, command.strip(), partial(run_command, parts, limit))
+
+
+def own_contestant(reader: Reader, options: Options, how: str) -> Contestant:
+    """dsocr itself, in this process, its checkpoint loaded before the clock starts."""
+    return Contestant("dsocr", how, partial(_read_here, reader, options))
+
+
+def run_command(parts: Sequence[str], limit: float, file: Path) -> str:
+    """What the command writes to stdout for a file; Failure where it takes too long or ends badly."""
+    command = [part.replace(FILE, str(file)) for part in parts]
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=os.name == "posix",  # so that it can be ended with all that it has started
+        )
+    except OSError as error:
+        raise Failure(error.strerror or str(error)) from None
+    try:
+        written, complaint = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"not done after {limit:g} s") from None
+    finally:
+        _end(process)
+    if process.returncode:
+        last = complaint.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise Failure(": ".join([f"exit code {process.returncode}", *last])[:_SHOWN])
+    return written.decode("utf-8", "replace")
+
+
+def warm_up(contestant: Contestant, file: Path) -> None:
+    """Read a file without a clock, so that what comes only once is over; that it fails is told when it counts."""
+    with suppress(Failure):
+        contestant.read(file)
+
+
+def compare(
+    contestants: Sequence[Contestant], files: Sequence[Path], note: Callable[[str], None]
+) -> tuple[Measured, ...]:
+    """Every file by every contestant in turn, so that what else the machine does meets all of them alike.
+
+    The truth of page.png is page.txt beside it, where there is one. A file that is not read scores nothing.
+    """
+    names = [contestant.name for contestant in contestants]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise InputError(f"two contestants are called {twice!r}; give each a name of its own")
+    measured = []
+    for file in files:
+        for contestant in contestants:
+            measured.append(_measure(contestant, file))
+            failed = f", failed: {measured[-1].failure}" if measured[-1].failure else ""
+            note(f"{file.name}, {contestant.name}: {measured[-1].seconds:.2f} s{failed}")
+    return tuple(measured)
+
+
+def truth_file(file: Path) -> Path:
+    """Where the text of a file lies, if anybody has written it down."""
+    return file.with_suffix(".txt")
+
+
+def report(measured: Sequence[Measured], contestants: Sequence[Contestant], facts: Sequence[Fact]) -> Report:
+    """All contestants side by side, over all files and for each."""
+    files = list(dict.fromkeys(each.file for each in measured))
+    known = sum(each.accuracy is not None for each in measured) // max(1, len(contestants))
+    told = (
+        *facts,
+        Fact("files", f"{len(files)}, the text of {known} is known"),
+        *(Fact(contestant.name, contestant.how) for contestant in contestants),
+    )
+    columns = (
+        *(Column("contestant"), Column("files"), Column("failed"), Column("1 - edit distance", ".1%")),
+        *(Column("word precision", ".1%"), Column("word recall", ".1%"), Column("seconds a file", ".2f")),
+    )
+    rows = tuple(_row(contestant.name, measured) for contestant in contestants)
+    note = (
+        "Shares are over files whose text is known, white space as single spaces; precision and recall are of distinct "
+        "words; seconds are over files that could be read. dsocr has loaded its checkpoint and read one file "
+        "before the clock starts; a command is a new process for each file, its start included. In brackets: where the "
+        "mean of 95 % of samples drawn again from these files lies."
+    )
+    return Report(
+        "Comparison",
+        told,
+        (
+            Section("Side by side", (Table("All files", columns, rows, note),)),
+            Section("File by file", (_each(measured),)),
+        ),
+    )
+
+
+def _measure(contestant: Contestant, file: Path) -> Measured:
+    failure = None
+    began = time.perf_counter()
+    try:
+        text = contestant.read(file)
+    except Failure as error:
+        text, failure = "", str(error)
+    seconds = time.perf_counter() - began
+    truth = truth_file(file)
+    if not truth.is_file():
+        return Measured(contestant.name, file.name, seconds, failure, None, None, None)
+    expected, found = _plain(truth.read_text(encoding="utf-8", errors="replace")), _plain(text)
+    overlap = distinct_overlap(*split_both(expected, found))
+    accuracy = 1 - edit.normalised(expected, found)
+    return Measured(contestant.name, file.name, seconds, failure, accuracy, overlap.precision, overlap.recall)
+
+
+def _read_here(reader: Reader, options: Options, file: Path) -> str:
+    pages = []
+    for step in reader.readings_of([file], options):
+        if isinstance(step, Reading):
+            pages.append(to_text(replace(step.transcript(keep_image=False), status=OK, reason=None)))
+        elif step.error:
+            raise Failure(str(step.error))
+    return "\n".join(pages)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """A program that still runs is ended, and so is whatever it has started."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            if os.name == "posix":
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+    process.communicate()
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _row(name: str, measured: Sequence[Measured]) -> tuple[Cell, ...]:
+    own = [each for each in measured if each.contestant == name]
+    shares = (
+        [each.accuracy for each in own],
+        [each.precision for each in own],
+        [each.recall for each in own],
+        [each.seconds for each in own if each.failure is None],
+    )
+    failed = sum(each.failure is not None for each in own)
+    return name, len(own), failed, *(mean([value for value in share if value is not None]) for share in shares)
+
+
+def _each(measured: Sequence[Measured]) -> Table:
+    columns = (
+        *(Column("file"), Column("contestant"), Column("1 - edit distance", ".1%"), Column("word precision", ".1%")),
+        *(Column("word recall", ".1%"), Column("seconds", ".2f"), Column("failed")),
+    )
+    rows = tuple(
+        (each.file, each.contestant, each.accuracy, each.precision, each.recall, each.seconds, each.failure or "")
+        for each in measured
+    )
+    return Table("Each file", columns, rows)

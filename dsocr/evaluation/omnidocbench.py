@@ -1,0 +1,163 @@
+"""OmniDocBench: text, formulas, tables and reading order of pages, each block matched to its truth and compared."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+
+from dsocr.evaluation import bootstrap
+from dsocr.evaluation.omnidocbench_compare import VERSIONS
+from dsocr.evaluation.omnidocbench_page import Distances, Scores, score_page
+from dsocr.evaluation.omnidocbench_truth import Block, Page, read_prediction, read_truth
+from dsocr.evaluation.table import Cell, Column, Estimate, Table
+
+__all__ = [
+    "VERSIONS",
+    "Block",
+    "Distances",
+    "Page",
+    "Scores",
+    "language_table",
+    "overall",
+    "read_prediction",
+    "read_truth",
+    "score_page",
+    "source_table",
+    "table",
+]
+
+LANGUAGES = {"english": "English", "simplified_chinese": "Chinese"}
+# The benchmark's names for types of documents, and the paper's.
+SOURCES = {
+    "book": "book",
+    "PPT2PDF": "slides",
+    "research_report": "financial report",
+    "colorful_textbook": "textbook",
+    "exam_paper": "exam paper",
+    "magazine": "magazine",
+    "academic_literature": "academic paper",
+    "note": "notes",
+    "newspaper": "newspaper",
+}
+Take = Callable[[Scores], float | None]
+_DISTANCES: dict[str, Callable[[Distances], float | None]] = {
+    "text": lambda page: page.text,
+    "formula": lambda page: page.formula,
+    "table": lambda page: page.table,
+    "order": lambda page: page.order,
+}
+
+
+def table(scores: Sequence[Scores], *, seed: int = 0) -> Table:
+    """One row for each measure and the overall score of version 1.5: as published, corrected, each with its interval.
+
+    As published, pages without a prediction are left out; corrected, they score the worst.
+    """
+    read = [page for page in scores if page.as_published]
+    published, corrected = _published(scores), list(map(_corrected, scores))
+    rows: list[tuple[Cell, ...]] = [
+        (f"{name} edit distance", *(_estimate(map(take, pages), seed) for pages in (published, corrected)))
+        for name, take in _DISTANCES.items()
+    ]
+    for name, measure in (("table TEDS", _teds), ("table TEDS-S", _structure), ("formula CDM", _cdm)):
+        rows.append((name, *(_estimate(map(measure, pages), seed, 100) for pages in (read, scores))))
+    rows.append(("overall (1.5)", overall(read), overall(scores)))
+    rows.append(("read text that matches nothing, %", None, _estimate((page.unmatched for page in read), seed, 100)))
+    columns = (Column("measure"), Column("as published", ".3f"), Column("corrected", ".3f"))
+    return Table(f"OmniDocBench, {len(scores)} pages", columns, tuple(rows), _note(scores))
+
+
+def overall(scores: Sequence[Scores]) -> float | None:
+    """Version 1.5's: the mean of (1 - text edit distance) · 100, table TEDS · 100 and formula CDM · 100.
+
+    Each is a mean over the pages that have it. None where one of them is not there, most often CDM: nothing is put in
+    its place.
+    """
+    text, tables, formulas = (_mean(map(take, scores)) for take in (lambda page: page.text, _teds, _cdm))
+    if text is None or tables is None or formulas is None or _without_cdm(scores):
+        return None
+    return 100 * ((1 - text) + tables + formulas) / 3
+
+
+def language_table(scores: Sequence[Scores]) -> Table:
+    """Edit distances of English and of Chinese pages, as in the paper's table of version 1.0.
+
+    Overall is the mean of the four; None where one of them is not there.
+    """
+    rows: list[tuple[Cell, ...]] = []
+    for language, name in LANGUAGES.items():
+        pages = [page for page in scores if page.language == language]
+        for label, counted in (("as published", _published(pages)), ("corrected", list(map(_corrected, pages)))):
+            means = [_mean(map(take, counted)) for take in _DISTANCES.values()]
+            known = [mean for mean in means if mean is not None]
+            rows.append((name, label, len(counted), sum(known) / 4 if len(known) == 4 else None, *means))
+    names = ("overall", *_DISTANCES)
+    columns = (Column("language"), Column("manner"), Column("pages"), *(Column(name, ".3f") for name in names))
+    note = "Edit distances, the lower the better. Pages in other languages, or in both, are left out, as in the paper."
+    return Table("OmniDocBench by language", columns, tuple(rows), note)
+
+
+def source_table(scores: Sequence[Scores]) -> Table:
+    """Text edit distance for each type of document."""
+    rows: list[tuple[Cell, ...]] = []
+    kinds = [*SOURCES, *sorted({page.source for page in scores} - set(SOURCES))]
+    for source in kinds:
+        pages = [page for page in scores if page.source == source]
+        if pages:
+            rows.append((SOURCES.get(source, source), len(pages), *_text_means(pages)))
+    rows.append(("all", len(scores), *_text_means(scores)))
+    columns = (Column("document"), Column("pages"), Column("as published", ".3f"), Column("corrected", ".3f"))
+    return Table("OmniDocBench by type of document", columns, tuple(rows), "Text edit distance, the lower the better.")
+
+
+def _text_means(pages: Sequence[Scores]) -> tuple[float | None, float | None]:
+    return _mean(page.text for page in _published(pages)), _mean(page.text for page in pages)
+
+
+def _published(scores: Iterable[Scores]) -> list[Distances]:
+    return [page.as_published for page in scores if page.as_published]
+
+
+def _corrected(page: Scores) -> Distances:
+    return Distances(page.text, page.formula, page.table_edit, page.order)
+
+
+def _teds(page: Scores) -> float | None:
+    return statistics.mean(page.table_teds) if page.table_teds else None
+
+
+def _structure(page: Scores) -> float | None:
+    return statistics.mean(page.table_teds_structure) if page.table_teds_structure else None
+
+
+def _cdm(page: Scores) -> float | None:
+    return statistics.mean(page.formula_cdm) if page.formula_cdm else None
+
+
+def _without_cdm(scores: Iterable[Scores]) -> bool:
+    return any(page.formula is not None and page.formula_cdm is None for page in scores)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _estimate(values: Iterable[float | None], seed: int, scale: float = 1) -> Estimate | None:
+    return bootstrap.mean([scale * value for value in values if value is not None], seed=seed)
+
+
+def _note(scores: Sequence[Scores]) -> str:
+    parts = ["Edit distances are better when lower, all else when higher; TEDS and CDM run from 0 to 100."]
+    missing = sum(page.as_published is None for page in scores)
+    if missing:
+        parts.append(
+            f"{missing} of {len(scores)} pages have no prediction: as published they are left out, corrected they "
+            "score the worst."
+        )
+    if _without_cdm(scores):
+        parts.append(
+            "CDM was not measured (the benchmark's tool for it draws formulas with TeX), so there is no overall score; "
+            "the formula edit distance is no substitute for it."
+        )
+    return " ".join(parts)

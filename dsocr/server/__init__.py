@@ -1,0 +1,1 @@
+"""One reader for many clients, over HTTP and in several dialects."""

@@ -1,0 +1,86 @@
+"""Starts a server, says where it is, and ends it when it is told to."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import closing, suppress
+
+import python_multipart as python_multipart  # without it, forms are refused only when the first one comes
+import uvicorn
+
+from dsocr.errors import InputError
+from dsocr.ocr import OCR
+from dsocr.server.app import create_app
+from dsocr.server.settings import Settings
+from dsocr.server.worker import Worker
+
+_STOPPING = 10  # seconds that answers under way have when the server is to end
+_MOST_CONNECTIONS = 1000
+_WAITING = 128  # connections that wait to be taken
+
+
+def run(settings: Settings, load: Callable[[], OCR], note: Callable[[str], None]) -> None:
+    """Serves until Ctrl-C or a polite kill; InputError for settings, an address or a checkpoint that cannot be."""
+    settings.check()
+    with closing(listen(settings)) as listening:  # before a checkpoint is loaded in vain
+        worker = make_worker(load(), settings)
+        worker.start()
+        try:
+            _warn(settings, note)
+            note(f"serving {settings.model} at {address_of(settings, listening)}; Ctrl-C ends it")
+            with suppress(KeyboardInterrupt):
+                make_server(worker, settings).run(sockets=[listening])
+        finally:
+            worker.close()
+
+
+def make_worker(ocr: OCR, settings: Settings) -> Worker:
+    """A worker with the limits of the settings, not yet started."""
+    return Worker(
+        ocr,
+        queue=settings.queue,
+        max_pages=settings.max_pages,
+        max_pixels=settings.max_pixels,
+        seconds=settings.seconds,
+    )
+
+
+def make_server(worker: Worker, settings: Settings) -> uvicorn.Server:
+    """What speaks HTTP; `run` and `serve` take the socket that listens."""
+    config = uvicorn.Config(
+        create_app(worker, settings),
+        lifespan="off",
+        server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=_STOPPING,
+    )
+    return uvicorn.Server(config)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A socket at the address of the settings; InputError where there can be none."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_WAITING)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot listen at {settings.host} port {settings.port} ({why}); try another --port") from None
+    return listening
+
+
+def address_of(settings: Settings, listening: socket.socket) -> str:
+    """Where a browser finds the server."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listening.getsockname()[1]}"
+
+
+def _warn(settings: Settings, note: Callable[[str], None]) -> None:
+    if not settings.is_local and not settings.api_keys:
+        note(f"warning: whoever reaches {settings.host} may read with it; --api-key asks for a key")

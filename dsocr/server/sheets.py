@@ -1,0 +1,277 @@
+"""One document on its way through the server: a few of its pages at once, told of in their order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from dsocr.document.blocks import BLANK, FAILED, Transcript
+from dsocr.document.grounding import parse
+from dsocr.engine.loops import Loop
+from dsocr.engine.request import Delta, Request, Sampling, Stats
+from dsocr.errors import InputError
+from dsocr.ocr import OCR, Options
+from dsocr.pages import BrokenPage, Page, get_mode
+from dsocr.pages.blank import is_blank
+from dsocr.pages.sideways import TURNS, choose_turn, looks_sideways
+from dsocr.pages.tiling import make_views
+from dsocr.prompts import labels_are_text
+from dsocr.reading import AUTO, Known, Reading, tokens_on_page
+from dsocr.rescue import Attempt, Ladder, Rescued, Said, climb
+from dsocr.server.line import Line
+from dsocr.server.opener import Opener, OpenFile
+from dsocr.server.questions import ids_of
+from dsocr.server.runner import Runner, Written, in_general_words
+from dsocr.server.told import Event, OutOfTime, PageBegun, PageDone, PageText, ReaderFailed
+from dsocr.views import Views
+
+T = TypeVar("T")
+_FEWEST = 2  # pages of one document on their way, however many documents there are
+_TRIAL = 64  # tokens that tell which way up a page is
+Sheet: TypeAlias = "asyncio.Queue[Event | Exception | None]"  # what is told of a page; None is its end
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every document is read with."""
+
+    ocr: OCR
+    runner: Runner
+    opener: Opener
+    line: Line
+    max_pages: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A page as the network will see it: without views where it is blank."""
+
+    page: Page
+    views: Views | None
+    sideways: bool
+
+
+@dataclass(frozen=True)
+class _Wrote:
+    """What came of one request, whatever ended it."""
+
+    deltas: list[Delta]
+    error: Exception | None
+    loop: Loop | None
+    stats: Stats
+
+    @property
+    def text(self) -> str:
+        """What is good of it."""
+        text = "".join(delta.text for delta in self.deltas)
+        return text[: self.loop.start] if self.loop else text
+
+    @property
+    def whole(self) -> bool:
+        """Whether the model ended it itself."""
+        return bool(self.deltas) and self.deltas[-1].finish_reason == "stop"
+
+
+class Sheets:
+    """The pages of one document that were begun and not yet told of to their end."""
+
+    def __init__(self, desk: Desk, options: Options) -> None:
+        """InputError for options that no page could be read with."""
+        options.check()
+        self._desk, self._options = desk, options
+        self._asked, self._mode = options.full_prompt(), get_mode(options.mode)
+        self._sampling = replace(options.sampling or Sampling(), stop_loops=options.loops != "keep")
+        self._begun: asyncio.Queue[Sheet | Exception | None] = asyncio.Queue()
+        self._told, self._pending = asyncio.Event(), 0
+
+    async def read(self, source: bytes | Path, name: str) -> AsyncGenerator[Event, None]:
+        """All that is told of the document; whoever takes it slowly has fewer pages read ahead."""
+        begin = asyncio.create_task(self._begin_in_time(source, name))
+        try:
+            while (sheet := _unwrap(await self._begun.get())) is not None:
+                while (told := _unwrap(await sheet.get())) is not None:
+                    yield told
+                self._pending -= 1
+                self._told.set()
+        finally:
+            begin.cancel()
+
+    async def _begin_in_time(self, source: bytes | Path, name: str) -> None:
+        try:
+            await asyncio.wait_for(self._begin(source, name), self._desk.seconds)
+            self._begun.put_nowait(None)
+        except asyncio.TimeoutError:
+            self._begun.put_nowait(OutOfTime(self._desk.seconds))
+        except Exception as error:
+            self._begun.put_nowait(error)
+
+    async def _begin(self, source: bytes | Path, name: str) -> None:
+        """One page after another joins as there are seats, and as those before are told of."""
+        tasks = list[asyncio.Task[None]]()
+        try:
+            with self._desk.line.place():
+                async with self._desk.opener.open(source, name, self._options) as file:
+                    self._check(file)
+                    for number in file.numbers:
+                        await self._wait_for_room()
+                        sheet: Sheet = asyncio.Queue()
+                        self._begun.put_nowait(sheet)
+                        await self._desk.line.sit_down()
+                        task = asyncio.create_task(self._fill(sheet, file, number))
+                        # A task that is cancelled before it begins has no chance to clean up.
+                        task.add_done_callback(partial(self._end, sheet))
+                        tasks.append(task)
+                    await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def _check(self, file: OpenFile) -> None:
+        count, most = len(file.numbers), self._desk.max_pages
+        if count > most:
+            raise InputError(f"{file.name}: {count:,} pages are more than the limit of {most:,}; ask for fewer at once")
+
+    async def _wait_for_room(self) -> None:
+        line = self._desk.line
+        while self._pending >= max(_FEWEST, line.seats // max(1, line.here)):
+            self._told.clear()
+            await self._told.wait()
+        self._pending += 1
+
+    async def _fill(self, sheet: Sheet, file: OpenFile, number: int) -> None:
+        try:
+            sheet.put_nowait(await self._read_page(sheet, file, number))
+        except InputError as error:  # it is the file or what was asked for that is wrong
+            sheet.put_nowait(error)
+        except Exception as error:  # it must not cost the other pages
+            reason = str(in_general_words(error))
+            sheet.put_nowait(PageDone(Transcript(number, 0, 0, "", (), FAILED, reason), Stats(), len(file.numbers)))
+
+    def _end(self, sheet: Sheet, _: asyncio.Task[None]) -> None:
+        self._desk.line.stand_up()
+        sheet.put_nowait(None)
+
+    async def _read_page(self, sheet: Sheet, file: OpenFile, number: int) -> PageDone:
+        began, of = time.perf_counter(), len(file.numbers)
+        page = await file.page(number)
+        if isinstance(page, BrokenPage):
+            failed = Transcript(number, 0, 0, "", (), FAILED, page.reason)
+            return PageDone(failed, Stats(render_seconds=time.perf_counter() - began), of)
+        looked = await self._desk.opener.run(partial(self._look, page))
+        if looked.sideways:
+            looked = await self._turn(looked)
+        stats = Stats(render_seconds=time.perf_counter() - began)
+        sheet.put_nowait(PageBegun(number, looked.page.image, looked.page.dpi, of))
+        if looked.views is None:
+            blank = Known("", BLANK, None, 0, attempts=0)
+            return PageDone(Reading(looked.page, iter(()), known=blank).transcript(), stats, of)
+        wrote = await self._write(await self._request(looked), lambda text: sheet.put_nowait(PageText(number, text)))
+        tokens = tokens_on_page(looked.page.size, looked.views.layout, self._mode)
+        stats = replace(wrote.stats, vision_tokens=tokens, render_seconds=stats.render_seconds)
+        return PageDone(await self._conclude(looked.page, wrote), stats, of)
+
+    def _look(self, page: Page) -> _Looked:
+        rotate = self._options.rotate
+        page = page if rotate == AUTO else page.turned(int(rotate))
+        if self._options.skip_blank and is_blank(page.image):
+            return _Looked(page, None, False)
+        return _Looked(page, make_views(page.image, self._mode), rotate == AUTO and looks_sideways(page.image))
+
+    async def _turn(self, looked: _Looked) -> _Looked:
+        """The page the way up in which the network is surest of its first words."""
+        trial = replace(self._sampling, max_tokens=_TRIAL, temperature=0.0, logprobs=True)
+        sureness = dict[int, float]()
+        for turn in TURNS:
+            turned = await self._desk.opener.run(partial(self._turned, looked, turn))
+            wrote = await self._write(await self._request(turned, trial))
+            if wrote.error is not None:
+                return looked  # what is wrong, the page itself will say
+            sure = [delta.logprob for delta in wrote.deltas if delta.logprob is not None]
+            sureness[turn] = sum(sure) / len(sure) if sure else float("-inf")
+        best = choose_turn(sureness)
+        return await self._desk.opener.run(partial(self._turned, looked, best))
+
+    def _turned(self, looked: _Looked, degrees: int) -> _Looked:
+        page = looked.page.turned(degrees)
+        return _Looked(page, make_views(page.image, self._mode), False) if degrees else looked
+
+    async def _request(self, looked: _Looked, sampling: Sampling | None = None) -> Request:
+        assert looked.views is not None
+        make = partial(self._make_request, looked.views, sampling or self._sampling, looked.page.text)
+        return await self._desk.opener.run(make)
+
+    def _make_request(self, views: Views, sampling: Sampling, layer: str | None = None, begun: str = "") -> Request:
+        tokenizer = self._desk.ocr.tokenizer
+        request = self._desk.ocr.request(self._asked, (views,), sampling, layer)
+        ids = ids_of(tokenizer, self._asked, [len(views.layout)])
+        return replace(request, ids=ids + tuple(tokenizer.encode(begun, allow_special=True)))
+
+    async def _write(self, request: Request, tell: Callable[[str], None] = lambda _: None) -> _Wrote:
+        """One request to its end; `tell` hears the text as it comes."""
+        written, deltas, error = Written(), list[Delta](), None
+        try:
+            self._desk.runner.submit(request, written)
+            while taken := await written.take():
+                deltas += taken
+                if text := "".join(delta.text for delta in taken):
+                    tell(text)
+        except InputError as raised:
+            error = raised
+        except ReaderFailed as raised:  # it costs this page and no other
+            error = InputError(str(raised))
+        finally:
+            written.close()
+        return _Wrote(deltas, error, written.loop, written.stats)
+
+    async def _conclude(self, page: Page, wrote: _Wrote) -> Transcript:
+        """What the page comes to; one that repeated itself is read again."""
+        labels = labels_are_text(self._asked)
+        transcript = Reading(page, _replay(wrote.deltas, wrote.error), labels).transcript()
+        if wrote.loop is None:
+            return transcript
+        text, why, attempts = wrote.text, wrote.loop.reason, 1
+        if self._options.loops == "rescue":
+            rescued = await self._rescue(page, text)
+            text, attempts = rescued.text, rescued.attempts
+            why += f"; {rescued.how}" if rescued.how else f"; read {attempts} times, in vain"
+        return replace(transcript, raw=text, blocks=parse(text), reason=why, attempts=attempts)
+
+    async def _rescue(self, page: Page, good: str) -> Rescued:
+        """The ladder climbed to its end, one attempt after another."""
+        ladder, said = climb(page, good, self._mode, self._sampling), None
+        while True:
+            step = await self._desk.opener.run(partial(_climb_on, ladder, said))
+            if isinstance(step, Rescued):
+                return step
+            make = partial(self._try_again, step)
+            wrote = await self._write(await self._desk.opener.run(make))
+            said = Said(wrote.text, wrote.whole)
+
+    def _try_again(self, attempt: Attempt) -> Request:
+        return self._make_request(make_views(attempt.image, attempt.mode), attempt.sampling, begun=attempt.begun)
+
+
+def _climb_on(ladder: Ladder, said: Said | None) -> Attempt | Rescued:
+    try:
+        return ladder.send(said) if said else next(ladder)
+    except StopIteration as end:
+        rescued: Rescued = end.value
+        return rescued
+
+
+def _replay(deltas: Iterable[Delta], error: Exception | None) -> Iterator[Delta]:
+    yield from deltas
+    if error is not None:
+        raise error
+
+
+def _unwrap(told: T | Exception) -> T:
+    if isinstance(told, Exception):
+        raise told
+    return told

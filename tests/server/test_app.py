@@ -1,0 +1,134 @@
+"""`dsocr serve` starts, says where it is, answers in every dialect, and ends when it is told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+from running import running, wait_until
+from typer.testing import CliRunner
+
+from dsocr import load
+from dsocr.cli import app
+from dsocr.model.checkpoint import find_checkpoint
+from dsocr.server.app import create_app
+from dsocr.server.worker import Worker
+
+
+@pytest.fixture(scope="module")
+def server(checkpoint):
+    with running(load(checkpoint, device="cpu")) as server:
+        yield server
+
+
+def run(*words: str):
+    return CliRunner().invoke(app, ["serve", *words])
+
+
+def test_it_tells_that_it_lives_and_whether_it_reads(server):
+    assert httpx.get(f"{server.address}/health").json() == {"status": "ok"}
+    assert httpx.get(f"{server.address}/ready").status_code == 200
+
+
+def test_one_whose_reader_has_ended_is_not_ready(checkpoint):
+    with running(load(checkpoint, device="cpu")) as server:
+        server.worker.close()
+        assert httpx.get(f"{server.address}/health").status_code == 200
+        assert httpx.get(f"{server.address}/ready").status_code == 503
+
+
+def test_every_dialect_is_there(checkpoint):
+    paths = set(create_app(Worker(load(checkpoint, device="cpu"))).openapi()["paths"])
+    assert {"/v1/chat/completions", "/v1/responses", "/v1/models", "/metrics", "/health", "/ready"} <= paths
+    assert {"/v1/ocr", "/v1/convert/source", "/v1/convert/file", "/process", "/tika", "/api/read"} <= paths
+
+
+def test_no_page_is_answered_that_fetches_scripts_from_elsewhere(server):
+    assert httpx.get(f"{server.address}/docs").status_code == 404
+    assert httpx.get(f"{server.address}/openapi.json").status_code == 200
+
+
+def test_the_command_serves_until_it_is_told_to_end(checkpoint):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "dsocr", "serve", "--model", str(checkpoint), "--port", str(port)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: is_ready(f"http://127.0.0.1:{port}", process), 240)
+        assert httpx.get(f"http://127.0.0.1:{port}/v1/models").json()["data"][0]["id"] == checkpoint.name
+        process.send_signal(signal.SIGTERM)
+        _, heard = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert f"dsocr: serving {checkpoint.name} at http://127.0.0.1:{port}; Ctrl-C ends it" in heard
+    assert str(checkpoint.parent) not in heard
+    assert "Traceback" not in heard
+
+
+def is_ready(address: str, process: subprocess.Popen) -> bool:
+    assert process.poll() is None
+    try:
+        return httpx.get(f"{address}/ready").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_an_address_that_is_taken_is_one_line_and_no_checkpoint_is_loaded(server):
+    result = run("--model", "nano", "--port", server.address.rpartition(":")[2])
+    assert result.exit_code == 2
+    assert "try another --port" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--max-body", "many"], ["--timeout", "0"], ["--cors", "here"], ["--host", "no such host"], ["--port", "-1"]],
+)
+def test_what_cannot_be_is_one_line(words):
+    result = run("--model", "nano", *words)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "prometheus_client", "python_multipart"])
+def test_without_the_extra_it_says_how_to_get_it(monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    for name in [name for name in sys.modules if name.startswith("dsocr.server")]:
+        monkeypatch.delitem(sys.modules, name)
+    result = run("--model", "nano")
+    assert result.exit_code == 2
+    assert "pip install 'dsocr[serve]'" in result.stderr
+
+
+def test_how_vllm_serves_the_published_checkpoint_is_printed():
+    result = run("--print-vllm", "--model", "deepseek-ai/DeepSeek-OCR", "--port", "9000")
+    assert result.stdout == (
+        "vllm serve deepseek-ai/DeepSeek-OCR --logits-processors "
+        "vllm.model_executor.models.deepseek_ocr:NGramPerReqLogitsProcessor "
+        "--no-enable-prefix-caching --mm-processor-cache-gb 0 --host 127.0.0.1 --port 9000\n"
+    )
+
+
+def test_nano_is_named_to_vllm_by_its_folder():
+    assert str(find_checkpoint("nano")) in run("--print-vllm", "--model", "nano").stdout
+
+
+def test_a_server_for_all_without_a_key_is_warned_of(checkpoint):
+    environment = os.environ | {"DSOCR_API_KEY": ""}
+    del environment["DSOCR_API_KEY"]
+    from dsocr.server.run import _warn
+    from dsocr.server.settings import Settings
+
+    said: list[str] = []
+    _warn(Settings(host="0.0.0.0"), said.append)
+    _warn(Settings(host="0.0.0.0", api_keys=("key",)), said.append)
+    _warn(Settings(), said.append)
+    assert len(said) == 1
+    assert "--api-key" in said[0]
