@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 HOUSE = Path(__file__).parents[1] / "dsocr"
@@ -85,23 +85,50 @@ def first_line(path: Path) -> str:
     return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
 
 
-def map_of_the_house() -> list[str]:
+def map_of_the_files() -> list[str]:
     """One line for each file with its own first sentence, the package's own files first."""
     mapped = [HOUSE / "__init__.py", *sorted(files(), key=lambda path: (len(path.relative_to(HOUSE).parts) > 1, path))]
-    width = max(len(str(path.relative_to(HOUSE))) for path in mapped)
-    shown = [path for path in mapped if path.name != "__init__.py" or path.parent == HOUSE]
-    return [f"dsocr/{path.relative_to(HOUSE)!s:{width}}  {first_line(path)}" for path in shown]
+    return told(path for path in mapped if path.name != "__init__.py" or path.parent == HOUSE)
 
 
-def test_the_map_in_the_readme_is_each_files_own_first_sentence() -> None:
-    """`python tests/test_architecture.py` prints the map as it should be."""
-    shown = [line for line in (HOUSE.parent / "README.md").read_text().splitlines() if line.startswith("dsocr/")]
-    assert shown == map_of_the_house()
+def map_of_the_house() -> list[str]:
+    """The same with one line for each room, which says what its `__init__.py` does."""
+    rooms = [path if path.is_file() else path / "__init__.py" for path in sorted(HOUSE.iterdir())]
+    known = [path for path in rooms if path.suffix == ".py" and path.is_file() and room_of(path) in {"__init__", *FLOOR}]
+    return told(sorted(known, key=lambda path: -FLOOR.get(room_of(path), len(FLOORS))))
+
+
+def told(paths: Iterable[Path]) -> list[str]:
+    """Names in one column, first sentences in the other."""
+    named = {str(path.relative_to(HOUSE)): first_line(path) for path in paths}
+    named = {name.removesuffix("__init__.py") if "/" in name else name: line for name, line in named.items()}
+    width = max(map(len, named))
+    return [f"dsocr/{name:{width}}  {line}" for name, line in named.items()]
+
+
+def lines_of_the_map(document: Path) -> list[str]:
+    return [line for line in document.read_text().splitlines() if line.startswith("dsocr/")]
+
+
+def test_the_map_in_the_readme_is_each_rooms_own_first_sentence() -> None:
+    """`python tests/test_architecture.py` writes both maps as they should be."""
+    assert lines_of_the_map(HOUSE.parent / "README.md") == map_of_the_house()
+
+
+def test_the_map_of_the_files_is_each_files_own_first_sentence() -> None:
+    assert lines_of_the_map(HOUSE.parent / "docs" / "map.md") == map_of_the_files()
 
 
 def test_every_file_opens_with_a_sentence() -> None:
     assert not [path for path in files() if path.name != "__init__.py" and not first_line(path).strip()]
 
 
+def write_map(document: Path, lines: list[str]) -> None:
+    before, _, rest = document.read_text().partition("\n```text\n")
+    _, _, after = rest.partition("\n```")
+    document.write_text("\n".join([before, "```text", *lines, "```"]) + after)
+
+
 if __name__ == "__main__":
-    print("\n".join(map_of_the_house()))
+    write_map(HOUSE.parent / "README.md", map_of_the_house())
+    write_map(HOUSE.parent / "docs" / "map.md", map_of_the_files())

@@ -6,11 +6,11 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 from dsocr.server.metrics import Metrics
 from dsocr.server.refusals import refuse
@@ -26,6 +26,7 @@ App: TypeAlias = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[N
 BODIES = 4  # times the limit of one body: most bytes of all that are here at once
 _OPEN = frozenset({"/", "/health", "/ready", "/api/about"})  # what is answered without a key
 _OPEN_BELOW = "/page/"
+_HOST = re.compile(r"\[?(?P<name>[a-z0-9.-]+|(?<=\[)[0-9a-f:.]+(?=\]))\]?(:[0-9]+)?")
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _PATIENCE = 2.0  # seconds in which a client that is refused may finish what it says
 _GRACE = 5.0  # seconds in which an answer that is late may still say so itself
@@ -113,8 +114,8 @@ class Gate:
         return Refusal(413, f"the request has more than {self._settings.max_body:,} bytes; send less at once")
 
     def _is_own(self, host: str) -> bool:
-        name = urlsplit(f"//{host}").hostname if host.isprintable() else None
-        return name in _LOCAL or name == self._settings.host
+        parts = _HOST.fullmatch(host.lower())
+        return parts is not None and parts["name"] in {*_LOCAL, self._settings.host}
 
     def _may_ask(self, origin: str, host: str) -> bool:
         """Whether a browser's page may: our own, or one that is allowed; all other clients name no origin."""
