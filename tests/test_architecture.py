@@ -94,7 +94,9 @@ def map_of_the_files() -> list[str]:
 def map_of_the_house() -> list[str]:
     """The same with one line for each room, which says what its `__init__.py` does."""
     rooms = [path if path.is_file() else path / "__init__.py" for path in sorted(HOUSE.iterdir())]
-    known = [path for path in rooms if path.suffix == ".py" and path.is_file() and room_of(path) in {"__init__", *FLOOR}]
+    known = [
+        path for path in rooms if path.suffix == ".py" and path.is_file() and room_of(path) in {"__init__", *FLOOR}
+    ]
     return told(sorted(known, key=lambda path: -FLOOR.get(room_of(path), len(FLOORS))))
 
 

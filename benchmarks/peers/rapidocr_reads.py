@@ -1,7 +1,7 @@
 """Prints what RapidOCR reads in a picture, as a contestant of `dsocr eval compare`.
 
-    pip install rapidocr-onnxruntime
-    dsocr eval compare pages/ --contestant 'rapidocr=python benchmarks/peers/rapidocr_reads.py {file}'
+pip install rapidocr-onnxruntime
+dsocr eval compare pages/ --contestant 'rapidocr=python benchmarks/peers/rapidocr_reads.py {file}'
 """
 
 from __future__ import annotations

@@ -84,8 +84,8 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def _round_step(rough: float) -> float:
-    size = 10.0 ** math.floor(math.log10(rough))
-    return next(factor * size for factor in (1, 2, 5, 10) if factor * size >= rough * (1 - 1e-9))
+    size: float = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * size for factor in (1.0, 2.0, 5.0, 10.0) if factor * size >= rough * (1 - 1e-9))
 
 
 def _axes(plot: Plot, points: Sequence[Point]) -> tuple[_Axis, _Axis]:

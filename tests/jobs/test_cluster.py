@@ -47,7 +47,7 @@ def ray() -> Iterator[object]:
     """A cluster of two workers in little memory."""
     ray = pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_raylet_start_wait_time_s"] = "300"  # where others are busy it takes its time
+    os.environ["RAY_raylet_start_wait_time_s"] = "300"  # noqa: SIM112 - where others are busy it takes its time
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ray.init(num_cpus=2, object_store_memory=100 * 2**20, include_dashboard=False, log_to_driver=False)
