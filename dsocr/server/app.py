@@ -22,13 +22,13 @@ from dsocr.server.site import site_router
 from dsocr.server.tika import tika_router
 from dsocr.server.whole import Refusal
 from dsocr.server.worker import Worker
-from dsocr.version import __version__
 
 
 def create_app(worker: Worker, settings: Settings | None = None) -> FastAPI:
     """All that the server answers. The worker is started and closed by whoever made it."""
     settings = settings or Settings()
-    app = FastAPI(title="dsocr", version=__version__, docs_url=None, redoc_url=None)
+    # A schema could say little: most dialects look at a request's body themselves.
+    app = FastAPI(openapi_url=None)
     _add_watching(app, worker)
     app.include_router(openai_router(worker, settings))
     app.include_router(responses_router(worker, settings))

@@ -26,7 +26,7 @@ App: TypeAlias = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[N
 BODIES = 4  # times the limit of one body: most bytes of all that are here at once
 _OPEN = frozenset({"/", "/health", "/ready", "/api/about"})  # what is answered without a key
 _OPEN_BELOW = "/page/"
-_HOST = re.compile(r"\[?(?P<name>[a-z0-9.-]+|(?<=\[)[0-9a-f:.]+(?=\]))\]?(:[0-9]+)?")
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.-]+))(?::[0-9]+)?")
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _PATIENCE = 2.0  # seconds in which a client that is refused may finish what it says
 _GRACE = 5.0  # seconds in which an answer that is late may still say so itself
@@ -115,7 +115,7 @@ class Gate:
 
     def _is_own(self, host: str) -> bool:
         parts = _HOST.fullmatch(host.lower())
-        return parts is not None and parts["name"] in {*_LOCAL, self._settings.host}
+        return parts is not None and (parts["address"] or parts["name"]) in {*_LOCAL, self._settings.host.lower()}
 
     def _may_ask(self, origin: str, host: str) -> bool:
         """Whether a browser's page may: our own, or one that is allowed; all other clients name no origin."""

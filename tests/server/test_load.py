@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.serve_load import Tally, answered_alone, fields_of, storm
 
-CLIENTS = 30
+CLIENTS = 20
 BREAKS = 666  # the seed of requests that break
 
 
