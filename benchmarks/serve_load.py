@@ -45,6 +45,10 @@ class Question:
     expected: str = ""
 
 
+class BrokenOff(Exception):
+    """A stream ended with something else than its end."""
+
+
 @dataclass
 class Tally:
     """How it went: `ends` counts right, wrong, lost and so on, for each kind of client."""
@@ -228,10 +232,10 @@ def said_in(answer: httpx.Response) -> str:
 
 
 def _text_of(stream: str) -> str:
-    """What a stream has said, if it was whole."""
+    """What a stream has said, if it was whole; an error in it is raised."""
     events = [line.removeprefix("data: ") for line in stream.splitlines() if line.startswith("data: ")]
     if not events or events[-1] != "[DONE]":
-        return "\0 the stream broke off"
+        raise BrokenOff(events[-1] if events else "no event")
     deltas = [json.loads(event)["choices"][0]["delta"] for event in events[:-1]]
     return "".join(delta.get("content") or "" for delta in deltas)
 
@@ -248,7 +252,10 @@ def _unchunked(body: bytes) -> bytes:
 def _judge(status: int, said: Callable[[], str], question: Question) -> str:
     if status != 200:
         return KILLED if status == 400 else f"lost ({status})"
-    return "right" if said() == question.expected else "wrong"
+    try:
+        return "right" if said() == question.expected else "wrong"
+    except BrokenOff as broken:
+        return KILLED if "its decoder crashed" in str(broken) else f"lost ({broken})"
 
 
 @dataclass(frozen=True)
