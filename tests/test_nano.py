@@ -11,8 +11,7 @@ import dsocr
 
 PAGES = sorted((Path(__file__).parent / "golden" / "nano").glob("*.png"))
 MOST_BYTES, MOST_PARAMETERS = 30_000_000, 15_000_000
-GOAL = 0.10
-REACHED = 0.25  # what this checkpoint stays under; docs/nano.md has the measured figures
+REACHED = 0.12  # what this checkpoint stays under; docs/nano.md has the measured figures
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +33,6 @@ def error_rates(nano) -> list[float]:
 def test_nano_reads_as_well_as_its_document_says(error_rates):
     assert len(error_rates) == 9
     assert sum(error_rates) / 9 <= REACHED, error_rates
-
-
-@pytest.mark.xfail(strict=True, reason="the first nano was stopped half-way: docs/nano.md")
-def test_nano_reads_printed_notes(error_rates):
-    assert sum(error_rates) / len(error_rates) <= GOAL
 
 
 def test_nano_is_as_small_as_it_says(nano):

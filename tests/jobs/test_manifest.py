@@ -38,7 +38,7 @@ def test_a_line_tells_how_a_page_ended_and_how_it_was_read(tmp_path):
     assert line.pop("time").endswith("Z")
     assert line == {
         **{"run": known.run, "input": "a.pdf", "page": 3, "status": "truncated", "reason": PAGE.reason},
-        **{"attempts": 2, "tokens": 9, "seconds": 1.235, "cached": False, "modified": None},
+        **{"attempts": 2, "tokens": 9, "seconds": 1.235, "cached": False, "modified": None, "rotated": 0},
         **{"model": "nano", "mode": "tiny", "prompt": "document", "device": "cpu", "dtype": "auto"},
         **{"version": "1.0", "checkpoint": "abc"},
     }

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from running import data_url, running, wait_until
 
 from dsocr import load
+from dsocr.engine.sequence import Sequence
 from dsocr.errors import InputError
 from dsocr.ocr import OCR
 from dsocr.server.limits import BODIES, Gate
@@ -246,6 +247,19 @@ class TestBodies:
         assert time.monotonic() - began < 20
 
 
+@pytest.fixture
+def slow_engine(monkeypatch):
+    """A machine on which each token takes its time."""
+    write = Sequence.write
+
+    def write_slowly(*given):
+        time.sleep(0.02)
+        return write(*given)
+
+    monkeypatch.setattr(Sequence, "write", write_slowly)
+
+
+@pytest.mark.usefixtures("slow_engine")
 class TestTime:
     def test_whoever_hangs_up_is_worked_for_no_longer(self, server, http):
         def hang_up(**fields):
