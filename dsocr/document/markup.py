@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, MutableMapping, Sequence
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -41,17 +42,17 @@ def _paragraphs(text: str) -> Iterator[str]:
     words: list[str] = []
     for piece in split_maths(text):
         if isinstance(piece, Maths) and piece.display:
-            yield _BLOCKS.render("".join(words))
+            yield _reader().render("".join(words))
             yield f'<div class="math display">{escape(piece.latex.strip())}</div>\n'
             words = []
         else:
             words.append(piece if isinstance(piece, str) else piece.source)
-    yield _BLOCKS.render("".join(words))
+    yield _reader().render("".join(words))
 
 
 def table_html(table: Table) -> str:
     """The table with its spans; a table in a cell is lines of text there."""
-    caption = f"<caption>{_WORDS.renderInline(table.caption)}</caption>" if table.caption else ""
+    caption = f"<caption>{_reader('entity').renderInline(table.caption)}</caption>" if table.caption else ""
     rows = "".join(f"<tr>{''.join(map(_cell_html, row))}</tr>\n" for row in table.rows)
     return f'<div class="scroll"><table>{caption}\n{rows}</table></div>\n'
 
@@ -60,7 +61,7 @@ def _cell_html(cell: Cell) -> str:
     name = "th" if cell.header else "td"
     columns = f' colspan="{cell.columns}"' if cell.columns > 1 else ""
     rows = f' rowspan="{cell.rows}"' if cell.rows > 1 else ""
-    return f"<{name}{columns}{rows}>{_WORDS.renderInline(cell.text)}</{name}>"
+    return f"<{name}{columns}{rows}>{_reader('entity').renderInline(cell.text)}</{name}>"
 
 
 def _read_deep(state: StateBlock, start: int, end: int, silent: bool) -> bool:
@@ -123,15 +124,15 @@ def _show_formula(
     return f'<span class="math inline">{escape(tokens[place].content)}</span>'
 
 
-def _make_reader(*off: str) -> MarkdownIt:
-    """A line that ends on the page ends here as well."""
+@cache
+def _reader(*off: str) -> MarkdownIt:
+    """A line that ends on the page ends here as well. Off: "entity" for cells, whose entities have been read.
+
+    Made when HTML is first asked for: most runs write none.
+    """
     reader = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table").disable([*_OFF, *off])
     reader.block.ruler.before("table", "deep", _read_deep)
     reader.inline.ruler.before("escape", "formula", _read_formula)
     reader.inline.ruler.before("escape", "tag", _read_tag)
     reader.add_render_rule("formula", _show_formula)
     return reader
-
-
-_BLOCKS = _make_reader()
-_WORDS = _make_reader("entity")  # for cells, whose entities have been read
