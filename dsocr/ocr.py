@@ -295,11 +295,11 @@ class OCR:
 
     def _find_turn(self, page: Page, asked: str, mode: Mode, sampling: Sampling) -> int:
         """By how many degrees a page is to be turned: the way in which the network is surest of the first words."""
-        trial = replace(sampling, max_tokens=_TRIAL, temperature=0.0, logprobs=True)
+        trial = trial_of(sampling)
         requests = [self.request(asked, (make_views(page.turned(turn).image, mode),), trial) for turn in TURNS]
         try:
             streams = [self.engine.stream(request) for request in requests]
-            return choose_turn(dict(zip(TURNS, map(_sureness, streams), strict=True)))
+            return choose_turn(dict(zip(TURNS, map(sureness, streams), strict=True)))
         except (InputError, MemoryError, RuntimeError) as error:
             if isinstance(error, InputError) or is_out_of_memory(error):
                 return 0  # There is no room for the trial; whether there is for the page, the page will say.
@@ -362,7 +362,12 @@ def _with_end(source: Source, pages: Iterator[Page | BrokenPage]) -> Iterator[Pa
         yield SourceEnd(source)
 
 
-def _sureness(deltas: Iterable[Delta]) -> float:
+def trial_of(sampling: Sampling) -> Sampling:
+    """How the first words of a page are read that may lie on its side."""
+    return replace(sampling, max_tokens=_TRIAL, temperature=0.0, logprobs=True)
+
+
+def sureness(deltas: Iterable[Delta]) -> float:
     """The mean logarithm of the probabilities that the network gave to its own words."""
     sure = [delta.logprob for delta in deltas if delta.logprob is not None]
     return sum(sure) / len(sure) if len(sure) >= _LEAST else -math.inf

@@ -135,7 +135,7 @@ class Reading:
         if self._rescue:
             rescued = self._rescue(good, self.between)
             self._text, self.attempts = [rescued.text], rescued.attempts
-            why += f"; {rescued.how}" if rescued.how else f"; read {rescued.attempts} times, in vain"
+            why = rescued.tell(why)
         self._ending = LOOPED, why
 
     @property
@@ -200,7 +200,7 @@ class SourceEnd:
     error: InputError | None = None
 
 
-_BLANK = Known("", BLANK, None, 0, attempts=0)
+NOTHING = Known("", BLANK, None, 0, attempts=0)  # what a blank page comes to
 
 
 class Shelf(Protocol):
@@ -400,7 +400,7 @@ def _with_views(
             try:
                 page = page if rotate == AUTO else page.turned(int(rotate))
                 if skip_blank and is_blank(page.image):
-                    known = _BLANK
+                    known = NOTHING
                 elif shelf:
                     key = shelf.key(page)
                     known = shelf.find(key)

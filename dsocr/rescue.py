@@ -52,6 +52,10 @@ class Rescued:
     how: str | None
     attempts: int
 
+    def tell(self, loop: str) -> str:
+        """The page's reason: what repeated itself, and what was done about it."""
+        return f"{loop}; {self.how}" if self.how else f"{loop}; read {self.attempts} times, in vain"
+
 
 # Yields what to try next, is sent what came of it, and returns what the page comes to.
 Ladder = Generator[Attempt, Said, Rescued]

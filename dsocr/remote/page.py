@@ -105,9 +105,8 @@ class PageAtServers:
             return Known(good, LOOPED, why, answer.tokens)
         ladder = climb(self._page, good, self._asked.mode, self._asked.sampling)
         rescued = follow(ladder, partial(self._try_again, answer.server))
-        attempts = rescued.attempts - self._skipped
-        why += f"; {rescued.how}" if rescued.how else f"; read {attempts} times, in vain"
-        return Known(rescued.text, LOOPED, why, answer.tokens, attempts)
+        rescued = replace(rescued, attempts=rescued.attempts - self._skipped)
+        return Known(rescued.text, LOOPED, rescued.tell(why), answer.tokens, rescued.attempts)
 
     def _try_again(self, server: Server, attempt: Attempt) -> Said:
         """Another look, where the servers can look in that way."""

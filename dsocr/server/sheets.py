@@ -10,18 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from dsocr.document.blocks import BLANK, FAILED, Transcript
+from dsocr.document.blocks import FAILED, Transcript
 from dsocr.document.grounding import parse
 from dsocr.engine.loops import Loop
 from dsocr.engine.request import Delta, Request, Sampling, Stats
 from dsocr.errors import InputError
-from dsocr.ocr import OCR, Options
+from dsocr.ocr import OCR, Options, sureness, trial_of
 from dsocr.pages import BrokenPage, Page, get_mode
 from dsocr.pages.blank import is_blank
 from dsocr.pages.sideways import TURNS, choose_turn, looks_sideways
 from dsocr.pages.tiling import make_views
 from dsocr.prompts import labels_are_text
-from dsocr.reading import AUTO, Known, Reading, tokens_on_page
+from dsocr.reading import AUTO, NOTHING, Reading, tokens_on_page
 from dsocr.rescue import Attempt, Ladder, Rescued, Said, climb
 from dsocr.server.line import Line
 from dsocr.server.opener import Opener, OpenFile
@@ -32,7 +32,6 @@ from dsocr.views import Views
 
 T = TypeVar("T")
 _FEWEST = 2  # pages of one document on their way, however many documents there are
-_TRIAL = 64  # tokens that tell which way up a page is
 Sheet: TypeAlias = "asyncio.Queue[Event | Exception | None]"  # what is told of a page; None is its end
 
 
@@ -169,8 +168,7 @@ class Sheets:
         stats = Stats(render_seconds=time.perf_counter() - began)
         sheet.put_nowait(PageBegun(number, looked.page.image, looked.page.dpi, of))
         if looked.views is None:
-            blank = Known("", BLANK, None, 0, attempts=0)
-            return PageDone(Reading(looked.page, iter(()), known=blank).transcript(), stats, of)
+            return PageDone(Reading(looked.page, iter(()), known=NOTHING).transcript(), stats, of)
         wrote = await self._write(await self._request(looked), lambda text: sheet.put_nowait(PageText(number, text)))
         tokens = tokens_on_page(looked.page.size, looked.views.layout, self._mode)
         stats = replace(wrote.stats, vision_tokens=tokens, render_seconds=stats.render_seconds)
@@ -185,16 +183,15 @@ class Sheets:
 
     async def _turn(self, looked: _Looked) -> _Looked:
         """The page the way up in which the network is surest of its first words."""
-        trial = replace(self._sampling, max_tokens=_TRIAL, temperature=0.0, logprobs=True)
-        sureness = dict[int, float]()
+        trial = trial_of(self._sampling)
+        sure = dict[int, float]()
         for turn in TURNS:
             turned = await self._desk.opener.run(partial(self._turned, looked, turn))
             wrote = await self._write(await self._request(turned, trial))
             if wrote.error is not None:
                 return looked  # what is wrong, the page itself will say
-            sure = [delta.logprob for delta in wrote.deltas if delta.logprob is not None]
-            sureness[turn] = sum(sure) / len(sure) if sure else float("-inf")
-        best = choose_turn(sureness)
+            sure[turn] = sureness(wrote.deltas)
+        best = choose_turn(sure)
         return await self._desk.opener.run(partial(self._turned, looked, best))
 
     def _turned(self, looked: _Looked, degrees: int) -> _Looked:
@@ -239,7 +236,7 @@ class Sheets:
         if self._options.loops == "rescue":
             rescued = await self._rescue(page, text)
             text, attempts = rescued.text, rescued.attempts
-            why += f"; {rescued.how}" if rescued.how else f"; read {attempts} times, in vain"
+            why = rescued.tell(why)
         return replace(transcript, raw=text, blocks=parse(text), reason=why, attempts=attempts)
 
     async def _rescue(self, page: Page, good: str) -> Rescued:
