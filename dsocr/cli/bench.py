@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dsocr.cli.console import leave
-from dsocr.cli.words import DTYPES_HELP
+from dsocr.cli.options import Device, Dtype
 
 
 def bench(
@@ -15,8 +15,8 @@ def bench(
         str,
         typer.Option(metavar="NAME", help="nano, a folder, a hub name; released: its size, random weights."),
     ] = "released",
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(metavar="NAME", help=DTYPES_HELP)] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     batch: Annotated[str, typer.Option(metavar="NUMBERS", help="How many pages are written at once.")] = "1,4,16",
     threads: Annotated[int | None, typer.Option(metavar="NUMBER", help="Of the CPU.", show_default="all")] = None,
     seconds: Annotated[float, typer.Option(metavar="NUMBER", help="How long each rate is measured.")] = 3.0,

@@ -7,20 +7,13 @@ from typing import Annotated
 import typer
 
 from dsocr.cli.console import leave
-from dsocr.cli.words import DTYPES_HELP
+from dsocr.cli.options import Device, Dtype, Model
 
 
 def doctor(
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="nano, a folder, or a hub name.",
-            show_default="the published one if it is here, else nano",
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(metavar="NAME", help=DTYPES_HELP)] = "auto",
+    model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One object with all that was found.")] = False,
 ) -> None:
     """Look whether this machine can read pages, and say what to do where it can't. Takes some seconds.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsocr.cli.console import leave, open_voice
-from dsocr.cli.words import DTYPES_HELP
+from dsocr.cli.options import Device, Dtype, MaxTokens, Mode, Model, Quiet
 
 if TYPE_CHECKING:
     from dsocr.evaluation.report import Fact, Report
@@ -36,29 +36,14 @@ _Predictions = Annotated[
     typer.Option(metavar="DIR", help="Score what was read before, or by others, and read nothing; may be repeated."),
 ]
 _Modes = Annotated[str, typer.Option(metavar="NAMES", help="Such as tiny,small: each reads all pages.")]
-_Mode = Annotated[str, typer.Option(metavar="NAME", help="tiny, small, base, large, gundam, gundam-m.")]
 _Limit = Annotated[int | None, typer.Option(metavar="NUMBER", min=1, help="Only the first pages.", show_default="all")]
-_Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="nano, a folder, or a hub name.",
-        show_default="the published one if it is here, else nano",
-    ),
-]
 _Prompt = Annotated[
     str | None,
     typer.Option(metavar="TEXT", help="As for read.", show_default="free for fox, document for the others"),
 ]
 _FreePrompt = Annotated[str, typer.Option(metavar="TEXT", help="As for read.")]
-_Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")]
-_Dtype = Annotated[str, typer.Option(metavar="NAME", help=DTYPES_HELP)]
 _Batch = Annotated[int, typer.Option(metavar="NUMBER", help="Most pages read at once.")]
-_MaxTokens = Annotated[
-    int | None, typer.Option(metavar="NUMBER", help="Most new tokens a page.", show_default="as many as fit")
-]
 _SIDES = 64, 8192  # pixels of a drawn page
-_Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only on stderr.")]
 
 
 @dataclass(frozen=True)
@@ -112,13 +97,13 @@ def fox(
     predictions: _Predictions = None,
     modes: _Modes = "tiny,small",
     limit: _Limit = None,
-    model: _Model = None,
+    model: Model = None,
     prompt: _Prompt = None,
-    device: _Device = "auto",
-    dtype: _Dtype = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     batch: _Batch = 8,
-    max_tokens: _MaxTokens = None,
-    quiet: _Quiet = False,
+    max_tokens: MaxTokens = None,
+    quiet: Quiet = False,
 ) -> None:
     """Fox: dense pages read at high compression, beside the paper's table.
 
@@ -143,13 +128,13 @@ def omnidocbench(
     modes: _Modes = "gundam",
     version: Annotated[str, typer.Option(metavar="NAME", help="How blocks are matched: 1.0 or 1.5.")] = "1.5",
     limit: _Limit = None,
-    model: _Model = None,
+    model: Model = None,
     prompt: _Prompt = None,
-    device: _Device = "auto",
-    dtype: _Dtype = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     batch: _Batch = 8,
-    max_tokens: _MaxTokens = None,
-    quiet: _Quiet = False,
+    max_tokens: MaxTokens = None,
+    quiet: Quiet = False,
 ) -> None:
     """OmniDocBench: text, formulas, tables and reading order, beside what was published.
 
@@ -172,13 +157,13 @@ def olmocr_bench(
     predictions: _Predictions = None,
     modes: _Modes = "gundam",
     limit: _Limit = None,
-    model: _Model = None,
+    model: Model = None,
     prompt: _Prompt = None,
-    device: _Device = "auto",
-    dtype: _Dtype = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     batch: _Batch = 8,
-    max_tokens: _MaxTokens = None,
-    quiet: _Quiet = False,
+    max_tokens: MaxTokens = None,
+    quiet: Quiet = False,
 ) -> None:
     """olmOCR-bench: small tests of what must stand in a page's text, and what must not.
 
@@ -208,13 +193,13 @@ def compression(
     size: Annotated[str, typer.Option(metavar="SIZE", help="Of a page, in pixels.")] = "640x640",
     seed: Annotated[int, typer.Option(metavar="NUMBER", help="Other pages of the same kind.")] = 0,
     modes: _Modes = "tiny,small,base,gundam",
-    model: _Model = None,
+    model: Model = None,
     prompt: _FreePrompt = "free",
-    device: _Device = "auto",
-    dtype: _Dtype = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     batch: _Batch = 8,
-    max_tokens: _MaxTokens = None,
-    quiet: _Quiet = False,
+    max_tokens: MaxTokens = None,
+    quiet: Quiet = False,
 ) -> None:
     """The paper's curve in small: ever more text on a page of one size, read with ever fewer vision tokens.
 
@@ -250,14 +235,14 @@ def throughput(
     seconds: Annotated[
         float, typer.Option(metavar="NUMBER", help="All files are read, again and again, for so long.")
     ] = 60.0,
-    mode: _Mode = "gundam",
+    mode: Mode = "gundam",
     prompt: _FreePrompt = "document",
-    model: _Model = None,
-    device: _Device = "auto",
-    dtype: _Dtype = "auto",
+    model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     batch: _Batch = 8,
-    max_tokens: _MaxTokens = None,
-    quiet: _Quiet = False,
+    max_tokens: MaxTokens = None,
+    quiet: Quiet = False,
 ) -> None:
     """Pages a day on this device, opening and drawing them included, beside the published figures.
 
@@ -296,14 +281,14 @@ def compare(
     output: _Output = None,
     limit: Annotated[float, typer.Option(metavar="SECONDS", help="For a command and a file.")] = 120.0,
     alone: Annotated[bool, typer.Option("--alone", help="Only the contestants, without dsocr.")] = False,
-    mode: _Mode = "gundam",
+    mode: Mode = "gundam",
     prompt: _FreePrompt = "document",
-    model: _Model = None,
-    device: _Device = "auto",
-    dtype: _Dtype = "auto",
+    model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     batch: _Batch = 8,
-    max_tokens: _MaxTokens = None,
-    quiet: _Quiet = False,
+    max_tokens: MaxTokens = None,
+    quiet: Quiet = False,
 ) -> None:
     """dsocr beside other programs, on your files: how well, where page.txt beside page.png tells, and how fast.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsocr.cli.console import leave, open_voice
-from dsocr.cli.words import DTYPES_HELP
+from dsocr.cli.options import Device, Dtype, MaxTokens, Memory, Mode, Model, Quiet
 from dsocr.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,15 +61,8 @@ def read(
         typer.Option("-o", "--output", metavar="DIR", help="Folder for the answers.", show_default="stdout"),
     ] = None,
     format: Annotated[str, typer.Option(metavar="NAMES", help=f"One or more of {_FORMATS}.")] = "md",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="nano, a folder, or a hub name.",
-            show_default="the published one if it is here, else nano",
-        ),
-    ] = None,
-    mode: Annotated[str, typer.Option(metavar="NAME", help="tiny, small, base, large, gundam, gundam-m.")] = "gundam",
+    model: Model = None,
+    mode: Mode = "gundam",
     prompt: Annotated[
         str, typer.Option(metavar="TEXT", help="document, ocr, free, figure, describe, locate:TEXT, or any text.")
     ] = "document",
@@ -81,9 +74,7 @@ def read(
     max_pixels: Annotated[
         int, typer.Option(metavar="NUMBER", help="Larger pages are refused (decompression bombs).")
     ] = 178_956_970,
-    max_tokens: Annotated[
-        int | None, typer.Option(metavar="NUMBER", help="Most new tokens a page.", show_default="as many as fit")
-    ] = None,
+    max_tokens: MaxTokens = None,
     temperature: Annotated[
         float, typer.Option(metavar="NUMBER", help="0 always takes the likeliest token; more takes chances.")
     ] = 0.0,
@@ -100,8 +91,8 @@ def read(
     ngram_window: Annotated[
         int, typer.Option(metavar="NUMBER", help="How many tokens back the windowed rule looks.")
     ] = 90,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(metavar="NAME", help=DTYPES_HELP)] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     batch: Annotated[
         int | None,
         typer.Option(
@@ -110,14 +101,7 @@ def read(
             show_default="8; 16 with --engine",
         ),
     ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="For the text being read, such as 4G or 500M.",
-            show_default="half of what is free",
-        ),
-    ] = None,
+    memory: Memory = None,
     engine: Annotated[
         list[str] | None,
         typer.Option(
@@ -201,7 +185,7 @@ def read(
             help="Open files in a process of their own, so that a harmful one costs its pages and not the run.",
         ),
     ] = True,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Read documents to Markdown, text, JSON or drawings.
 

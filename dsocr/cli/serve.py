@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from dsocr.cli.console import leave, note
-from dsocr.cli.words import DTYPES_HELP
+from dsocr.cli.options import Device, Dtype, Memory, Model
 from dsocr.errors import InputError
 
 # Packages of the optional extra, by the names of their modules.
@@ -24,25 +24,11 @@ _EXTRA = {
 
 
 def serve(
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="nano, a folder, or a hub name.",
-            show_default="the published one if it is here, else nano",
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(metavar="NAME", help=DTYPES_HELP)] = "auto",
+    model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     batch: Annotated[int, typer.Option(metavar="NUMBER", help="Most pages and chats written at once.")] = 8,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="For the text being read, such as 4G or 500M.",
-            show_default="half of what is free",
-        ),
-    ] = None,
+    memory: Memory = None,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="0.0.0.0 lets other machines in; give a key then.")
     ] = "127.0.0.1",

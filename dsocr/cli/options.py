@@ -1,0 +1,34 @@
+"""Options that several commands share, each said once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="nano, a folder, or a hub name.",
+        show_default="the published one if it is here, else nano",
+    ),
+]
+Mode = Annotated[str, typer.Option(metavar="NAME", help="tiny, small, base, large, gundam, gundam-m.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, mps.")]
+Dtype = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="auto, float32, bfloat16, float16; int8, int4: the decoder in few bits."),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="For the text being read, such as 4G or 500M.",
+        show_default="half of what is free",
+    ),
+]
+MaxTokens = Annotated[
+    int | None, typer.Option(metavar="NUMBER", help="Most new tokens a page.", show_default="as many as fit")
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only on stderr.")]
