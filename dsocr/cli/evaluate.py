@@ -144,7 +144,7 @@ def omnidocbench(
     def open_it() -> Benchmark:
         from dsocr.evaluation.omnidocbench_trial import open_omnidocbench
 
-        return open_omnidocbench(folder, limit, version)
+        return open_omnidocbench(folder, (output or _place("omnidocbench")) / "cdm", limit, version)
 
     asked = Asked(model, device, dtype, batch, max_tokens)
     leave(partial(_evaluate, "omnidocbench", open_it, asked, output, predictions, modes, prompt, quiet))

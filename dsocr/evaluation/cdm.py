@@ -1,8 +1,8 @@
 """CDM: formulas compared by what they look like, which the benchmark's own tool measures; files go to it and come back.
 
 The tool draws the formulas, and needs TeX. It is the folder cdm of UniMERNet, which OmniDocBench uses:
-`python evaluation.py -i pairs.json -o output` writes output/pairs/metrics_res.json. Nothing here stands in for it:
-until that file is read, there is no CDM.
+`python evaluation.py -i DIR/NAME.json -o DIR` writes DIR/NAME/metrics_res.json. Nothing here stands in for it: until
+that file is there, there is no CDM.
 """
 
 from __future__ import annotations
@@ -17,16 +17,31 @@ from dsocr.evaluation.files import read_object
 from dsocr.evaluation.omnidocbench_page import FormulaPair, Scores
 
 
-def write_pairs(scores: Sequence[Scores], path: Path) -> int:
-    """Writes every formula and what was read for it as the tool takes them; how many there are."""
+def exchange(scores: Sequence[Scores], path: Path) -> list[Scores]:
+    """The same scores, with CDM where the tool has measured the pairs of formulas that lie at `path`.
+
+    The pairs are written where they are not there or were others; then what the tool said before no longer counts.
+    """
+    results = path.with_suffix("") / "metrics_res.json"
+    if not _write_pairs(scores, path) and results.exists() and results.stat().st_mtime >= path.stat().st_mtime:
+        return read_results(scores, results)
+    return list(scores)
+
+
+def _write_pairs(scores: Sequence[Scores], path: Path) -> bool:
+    """Every formula and what was read for it, as the tool takes them; False where just these stand there already."""
     pairs = [
         {"img_id": name, "gt": pair.truth, "pred": pair.read} for page in _named(scores) for name, pair in page.items()
     ]
+    text = json.dumps(pairs, ensure_ascii=False, indent=1) + "\n"
     try:
-        path.write_text(json.dumps(pairs, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        if path.exists() and path.read_bytes() == text.encode():
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
     except OSError as error:
         raise FileAccessError(f"{path} cannot be written: {error.strerror}") from None
-    return len(pairs)
+    return True
 
 
 def read_results(scores: Sequence[Scores], path: Path) -> list[Scores]:

@@ -74,9 +74,14 @@ def overall(scores: Sequence[Scores]) -> float | None:
     its place.
     """
     text, tables, formulas = (_mean(map(take, scores)) for take in (lambda page: page.text, _teds, _cdm))
-    if text is None or tables is None or formulas is None or _without_cdm(scores):
+    if text is None or tables is None or formulas is None or without_cdm(scores):
         return None
     return 100 * ((1 - text) + tables + formulas) / 3
+
+
+def without_cdm(scores: Iterable[Scores]) -> bool:
+    """Whether there are formulas that CDM has not been measured for."""
+    return any(page.formula is not None and page.formula_cdm is None for page in scores)
 
 
 def language_table(scores: Sequence[Scores]) -> Table:
@@ -134,10 +139,6 @@ def _cdm(page: Scores) -> float | None:
     return statistics.mean(page.formula_cdm) if page.formula_cdm else None
 
 
-def _without_cdm(scores: Iterable[Scores]) -> bool:
-    return any(page.formula is not None and page.formula_cdm is None for page in scores)
-
-
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None
@@ -155,7 +156,7 @@ def _note(scores: Sequence[Scores]) -> str:
             f"{missing} of {len(scores)} pages have no prediction: as published they are left out, corrected they "
             "score the worst."
         )
-    if _without_cdm(scores):
+    if without_cdm(scores):
         parts.append(
             "CDM was not measured (the benchmark's tool for it draws formulas with TeX), so there is no overall score; "
             "the formula edit distance is no substitute for it."

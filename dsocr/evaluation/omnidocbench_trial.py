@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsocr.errors import InputError
-from dsocr.evaluation import breakdown, omnidocbench
+from dsocr.evaluation import breakdown, cdm, omnidocbench
 from dsocr.evaluation.breakdown import Figure, PageFigures
 from dsocr.evaluation.predict import Wanted
 from dsocr.evaluation.published import document_types_table, omnidocbench_table, overall_table
@@ -27,10 +28,15 @@ FIGURES = (
 
 @dataclass(frozen=True)
 class OmniDocBenchTrial:
-    """The pages of OmniDocBench as a benchmark that can be read and scored, matched as its version has it."""
+    """The pages of OmniDocBench as a benchmark that can be read and scored, matched as its version has it.
+
+    cdm: the folder where formulas go to the tool that measures CDM and its answers are looked for, NAME.json and
+    NAME/metrics_res.json for each trial.
+    """
 
     pages: tuple[omnidocbench.Page, ...]
     images: Path
+    cdm: Path
     version: str = "1.5"
     title: str = "OmniDocBench"
     prompt: str = "document"
@@ -46,7 +52,7 @@ class OmniDocBenchTrial:
 
     def sections(self, trials: Sequence[Trial], counter: TokenCounter) -> tuple[Section, ...]:
         """Each trial's scores as published and corrected, then all of them against compression."""
-        scores = [[self._score(page, trial.folder) for page in self.pages] for trial in trials]
+        scores = [self._score(trial) for trial in trials]
         tokens = [counter.count("\n".join(block.text for block in page.blocks)) for page in self.pages]
         figures = [
             _figures(score, page, trial, count)
@@ -61,7 +67,7 @@ class OmniDocBenchTrial:
         )
         plot = breakdown.plot("Text against compression", figures, 0, FIGURES[0].name)
         return (
-            *(_section(trial.name, own) for trial, own in zip(trials, scores, strict=True)),
+            *(self._section(trial, own) for trial, own in zip(trials, scores, strict=True)),
             Section("Compression", tables, (plot,)),
             Section("Beside what is published", beside_published(trials, scores, self.version)),
         )
@@ -69,21 +75,32 @@ class OmniDocBenchTrial:
     def write_more(self, trials: Sequence[Trial], folder: Path) -> None:
         """Nothing: the folders of predictions are what the benchmark's own scripts take."""
 
-    def _score(self, page: omnidocbench.Page, folder: Path) -> omnidocbench.Scores:
-        return omnidocbench.score_page(page, omnidocbench.read_prediction(page, folder), version=self.version)
+    def _score(self, trial: Trial) -> list[omnidocbench.Scores]:
+        read = [omnidocbench.read_prediction(page, trial.folder) for page in self.pages]
+        scores = [omnidocbench.score_page(*each, version=self.version) for each in zip(self.pages, read, strict=True)]
+        return cdm.exchange(scores, self._pairs(trial)) if any(page.formulas for page in scores) else scores
+
+    def _pairs(self, trial: Trial) -> Path:
+        return self.cdm / f"{trial.name.replace(os.sep, '_')}.json"
+
+    def _section(self, trial: Trial, scores: Sequence[omnidocbench.Scores]) -> Section:
+        table = omnidocbench.table(scores)
+        if omnidocbench.without_cdm(scores):
+            pairs = self._pairs(trial)
+            how = f"For CDM run the tool (`python evaluation.py -i {pairs} -o {self.cdm}`), then this command again."
+            table = replace(table, note=f"{table.note} {how}")
+        more = omnidocbench.language_table(scores), omnidocbench.source_table(scores)
+        return Section(trial.name, (table, *more))
 
 
-def open_omnidocbench(folder: Path, limit: int | None = None, version: str = "1.5") -> OmniDocBenchTrial:
-    """The benchmark in a folder, its first pages where a limit is given; InputError where it is not there."""
+def open_omnidocbench(folder: Path, cdm: Path, limit: int | None = None, version: str = "1.5") -> OmniDocBenchTrial:
+    """The benchmark in a folder, its first pages where a limit is given; InputError where it is not there.
+
+    cdm: the folder through which formulas are exchanged with the tool that measures CDM.
+    """
     if version not in omnidocbench.VERSIONS:
         raise InputError(f"version {version!r} is unknown; known: {', '.join(omnidocbench.VERSIONS)}")
-    return OmniDocBenchTrial(omnidocbench.read_truth(folder)[:limit], folder / "images", version)
-
-
-def _section(name: str, scores: Sequence[omnidocbench.Scores]) -> Section:
-    return Section(
-        name, (omnidocbench.table(scores), omnidocbench.language_table(scores), omnidocbench.source_table(scores))
-    )
+    return OmniDocBenchTrial(omnidocbench.read_truth(folder)[:limit], folder / "images", cdm, version)
 
 
 def beside_published(

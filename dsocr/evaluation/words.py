@@ -87,15 +87,14 @@ class _NoSynonyms:
 
 @functools.cache
 def _wordnet() -> object | None:
-    """WordNet where its files are; its own reader reads them."""
-    for name in ("corpora/wordnet", "corpora/wordnet.zip"):
-        try:
-            need("nltk.data").find(name)
-        except LookupError:
-            continue
-        wordnet: object = need("nltk.corpus").wordnet
-        return wordnet
-    return None
+    """WordNet where its files are, all of them; its own reader reads them."""
+    wordnet = need("nltk.corpus").wordnet
+    try:
+        wordnet.ensure_loaded()
+    except (LookupError, OSError):
+        return None
+    found: object = wordnet
+    return found
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from pathlib import Path
 
 import pytest
 from drawn_sets import small_set
@@ -36,7 +38,7 @@ def fox(tmp_path):
 @pytest.fixture
 def omnidocbench(tmp_path):
     write_omnidocbench(PAGES, tmp_path / "omnidocbench")
-    return open_omnidocbench(tmp_path / "omnidocbench")
+    return open_omnidocbench(tmp_path / "omnidocbench", tmp_path / "cdm")
 
 
 @pytest.fixture
@@ -125,7 +127,7 @@ def test_a_folder_without_predictions_is_refused_with_the_names_that_are_expecte
         found(fox, tmp_path / "none")
 
 
-@pytest.mark.parametrize("open_it", [open_fox, open_omnidocbench, open_olmocr])
+@pytest.mark.parametrize("open_it", [open_fox, partial(open_omnidocbench, cdm=Path()), open_olmocr])
 def test_a_folder_that_is_no_benchmark_is_one_clear_line(open_it, tmp_path):
     with pytest.raises(InputError) as error:
         open_it(tmp_path)
@@ -135,7 +137,7 @@ def test_a_folder_that_is_no_benchmark_is_one_clear_line(open_it, tmp_path):
 
 def test_a_version_that_is_unknown_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"version '2' is unknown; known: 1\.0, 1\.5"):
-        open_omnidocbench(tmp_path, version="2")
+        open_omnidocbench(tmp_path, tmp_path / "cdm", version="2")
 
 
 @pytest.mark.parametrize("name", ["fox", "omnidocbench", "olmocr"])
