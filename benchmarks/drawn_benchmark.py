@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsocr.evaluation.drawn import draw_pages
-from dsocr.evaluation.drawn_layouts import write_fox, write_olmocr_bench, write_omnidocbench
+from dsocr.evaluation.drawn.layouts import write_fox, write_olmocr_bench, write_omnidocbench
+from dsocr.evaluation.drawn.pages import draw_pages
 
 LAYOUTS = {"fox": write_fox, "omnidocbench": write_omnidocbench, "olmocr-bench": write_olmocr_bench}
 

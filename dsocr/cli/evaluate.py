@@ -14,7 +14,7 @@ from dsocr.cli.console import leave, open_voice
 from dsocr.cli.options import Device, Dtype, MaxTokens, Mode, Model, Quiet
 
 if TYPE_CHECKING:
-    from dsocr.evaluation.report import Fact, Report
+    from dsocr.evaluation.report.writer import Fact, Report
     from dsocr.evaluation.trial import Benchmark, TokenCounter
     from dsocr.jobs.job import Voice
     from dsocr.ocr import OCR, Options
@@ -112,7 +112,7 @@ def fox(
     """
 
     def open_it() -> Benchmark:
-        from dsocr.evaluation.fox_trial import open_fox
+        from dsocr.evaluation.fox.trial import open_fox
 
         return open_fox(folder, limit)
 
@@ -142,7 +142,7 @@ def omnidocbench(
     """
 
     def open_it() -> Benchmark:
-        from dsocr.evaluation.omnidocbench_trial import open_omnidocbench
+        from dsocr.evaluation.omnidocbench.trial import open_omnidocbench
 
         return open_omnidocbench(folder, (output or _place("omnidocbench")) / "cdm", limit, version)
 
@@ -172,7 +172,7 @@ def olmocr_bench(
     """
 
     def open_it() -> Benchmark:
-        from dsocr.evaluation.olmocr_trial import open_olmocr
+        from dsocr.evaluation.olmocr.trial import open_olmocr
 
         return open_olmocr(folder, limit)
 
@@ -210,9 +210,9 @@ def compression(
 
     def work() -> int:
         from dsocr.evaluation import compression as curve
-        from dsocr.evaluation.fox_trial import paper_curves
-        from dsocr.evaluation.letters import LETTERS
-        from dsocr.evaluation.published import fox_table
+        from dsocr.evaluation.drawn.letters import LETTERS
+        from dsocr.evaluation.fox.trial import paper_curves
+        from dsocr.evaluation.report.published import fox_table
 
         wanted, counts, pixels = _modes(modes), _numbers(lengths), _size(size)
         options, counter = asked.options(wanted[0], prompt), asked.counter()
@@ -252,7 +252,7 @@ def throughput(
 
     def work() -> int:
         from dsocr.evaluation import throughput as pace
-        from dsocr.evaluation.report import Fact
+        from dsocr.evaluation.report.writer import Fact
         from dsocr.pages import find_inputs
 
         options = asked.options(mode, prompt)
@@ -329,7 +329,7 @@ def _evaluate(
 ) -> int:
     """Read a benchmark, or take what was read, and tell what came out."""
     from dsocr.evaluation.predict import Way
-    from dsocr.evaluation.report import Fact
+    from dsocr.evaluation.report.writer import Fact
     from dsocr.evaluation.trial import find_trials, read_trials, report
 
     benchmark, folder = open_it(), output or _place(name)
@@ -352,7 +352,7 @@ def _evaluate(
 
 def _give(report: Report, folder: Path, voice: Voice) -> None:
     """The report on stdout and in a folder."""
-    from dsocr.evaluation.report import as_markdown, write_report
+    from dsocr.evaluation.report.writer import as_markdown, write_report
 
     voice.say(as_markdown(report))
     files = write_report(report, folder)
@@ -360,7 +360,7 @@ def _give(report: Report, folder: Path, voice: Voice) -> None:
 
 
 def _facts(asked: Asked, prompt: str, modes: str) -> tuple[Fact, ...]:
-    from dsocr.evaluation.report import Fact as Told
+    from dsocr.evaluation.report.writer import Fact as Told
 
     return Told("model", f"{asked.name}, dtype {asked.dtype}"), Told("mode", modes), Told("prompt", prompt)
 

@@ -21,7 +21,7 @@ from dsocr.document.geometry import Geometry, read_geometry
 from dsocr.document.gfm import to_gfm
 from dsocr.document.grounding import StreamParser, Tag, parse, write
 from dsocr.document.joins import join_pages
-from dsocr.document.pdf_file import PdfFile
+from dsocr.document.pdf.file import PdfFile
 from dsocr.document.tables import Cell, Table, split_tables
 from dsocr.document.to_alto import to_alto
 from dsocr.document.to_csv import csv_files, to_csv

@@ -6,8 +6,8 @@ import io
 
 from dsocr.document.blocks import Document, Transcript
 from dsocr.document.files import jpeg
-from dsocr.document.pdf_file import PdfFile
-from dsocr.document.pdf_pictures import keep_jpeg
+from dsocr.document.pdf.file import PdfFile
+from dsocr.document.pdf.pictures import keep_jpeg
 from dsocr.document.to_picture import to_picture
 
 

@@ -10,7 +10,7 @@ from dsocr.document.blocks import OK, Document, Transcript
 from dsocr.document.figures import FIGURE_LABEL, usable_boxes
 from dsocr.document.files import OutputFile, figure_files, jpeg
 from dsocr.document.grounding import StreamParser, read_boxes
-from dsocr.document.pdf_file import POINTS_PER_INCH, PdfFile
+from dsocr.document.pdf.file import POINTS_PER_INCH, PdfFile
 from dsocr.document.to_layout_pdf import add_layout_page
 from dsocr.document.to_markdown import status_comment, with_plain_signs
 from dsocr.document.to_picture import to_picture

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from dsocr.document.blocks import Document, Transcript
-from dsocr.document.pdf_file import PdfFile
-from dsocr.document.pdf_pictures import keep_jpeg, keep_pixels
+from dsocr.document.pdf.file import PdfFile
+from dsocr.document.pdf.pictures import keep_jpeg, keep_pixels
 from dsocr.document.words import lay_out
 from dsocr.errors import InputError
 
@@ -86,7 +86,7 @@ class SearchablePdf:
     def _with_text(self) -> bytes:
         assert self._original is not None
         try:
-            from dsocr.document.pdf_layer import add_text_layer
+            from dsocr.document.pdf.layer import add_text_layer
         except ImportError:
             raise InputError("to add text to a PDF, pikepdf is needed: pip install 'dsocr[pdf]'") from None
         skip, clear = self._existing_text == SKIP, self._existing_text == REPLACE

@@ -18,10 +18,10 @@ from dsocr.document import to_text
 from dsocr.document.blocks import OK
 from dsocr.errors import InputError
 from dsocr.evaluation import edit
-from dsocr.evaluation.bootstrap import mean
 from dsocr.evaluation.predict import Reader
-from dsocr.evaluation.report import Fact, Report, Section
-from dsocr.evaluation.table import Cell, Column, Table
+from dsocr.evaluation.report.bootstrap import mean
+from dsocr.evaluation.report.table import Cell, Column, Table
+from dsocr.evaluation.report.writer import Fact, Report, Section
 from dsocr.evaluation.words import distinct_overlap, split_both
 from dsocr.ocr import Options
 from dsocr.reading import Reading

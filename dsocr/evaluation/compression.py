@@ -11,13 +11,14 @@ from PIL import Image
 from dsocr.document import to_markdown
 from dsocr.document.blocks import OK
 from dsocr.errors import InputError
-from dsocr.evaluation import breakdown, edit
-from dsocr.evaluation.breakdown import Figure, PageFigures
-from dsocr.evaluation.drawn import SIZE, Words, draw_text
-from dsocr.evaluation.plots import Series
+from dsocr.evaluation import edit
+from dsocr.evaluation.drawn.pages import SIZE, Words, draw_text
 from dsocr.evaluation.predict import Reader
-from dsocr.evaluation.report import Fact, Report, Section
-from dsocr.evaluation.table import Column, Table
+from dsocr.evaluation.report import breakdown
+from dsocr.evaluation.report.breakdown import Figure, PageFigures
+from dsocr.evaluation.report.plots import Series
+from dsocr.evaluation.report.table import Column, Table
+from dsocr.evaluation.report.writer import Fact, Report, Section
 from dsocr.evaluation.trial import TokenCounter
 from dsocr.evaluation.words import distinct_overlap, split_both
 from dsocr.ocr import Options

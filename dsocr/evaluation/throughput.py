@@ -13,8 +13,8 @@ import torch
 from dsocr.document.blocks import FAILED
 from dsocr.errors import InputError
 from dsocr.evaluation.predict import Reader
-from dsocr.evaluation.report import Fact, Report, Section
-from dsocr.evaluation.table import Column, Table
+from dsocr.evaluation.report.table import Column, Table
+from dsocr.evaluation.report.writer import Fact, Report, Section
 from dsocr.ocr import Options
 from dsocr.pages import Source
 from dsocr.reading import Reading

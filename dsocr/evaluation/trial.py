@@ -10,7 +10,7 @@ from typing import Protocol
 from dsocr.document.blocks import BLANK, OK
 from dsocr.errors import InputError
 from dsocr.evaluation.predict import Prediction, Reader, Wanted, Way, predict, read_records
-from dsocr.evaluation.report import Fact, Report, Section
+from dsocr.evaluation.report.writer import Fact, Report, Section
 from dsocr.ocr import Options
 from dsocr.version import __version__
 

@@ -25,7 +25,7 @@ from dsocr.document import (
     to_picture,
     to_text,
 )
-from dsocr.document.pdf_file import PdfFile
+from dsocr.document.pdf.file import PdfFile
 from dsocr.document.to_alto import to_alto
 from dsocr.document.to_docx import to_docx
 from dsocr.document.to_hocr import to_hocr

@@ -36,8 +36,8 @@ from dsocr.document import (
 from dsocr.document.blocks import GRID
 from dsocr.document.grounding import read_boxes
 from dsocr.document.markup import block_html
-from dsocr.document.pdf_file import PdfFile
-from dsocr.document.pdf_pictures import keep_jpeg
+from dsocr.document.pdf.file import PdfFile
+from dsocr.document.pdf.pictures import keep_jpeg
 from dsocr.errors import InputError
 from dsocr.ocr import Options
 from dsocr.pages import MODES

@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from dsocr.cli import app
-from dsocr.evaluation.drawn import draw_pages
-from dsocr.evaluation.drawn_layouts import write_fox, write_olmocr_bench, write_omnidocbench
-from dsocr.evaluation.letters import LETTERS
+from dsocr.evaluation.drawn.layouts import write_fox, write_olmocr_bench, write_omnidocbench
+from dsocr.evaluation.drawn.letters import LETTERS
+from dsocr.evaluation.drawn.pages import draw_pages
 
 PAGES = draw_pages(LETTERS, 2)
 WRITERS = {"fox": write_fox, "omnidocbench": write_omnidocbench, "olmocr-bench": write_olmocr_bench}

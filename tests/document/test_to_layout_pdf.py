@@ -12,7 +12,7 @@ from read_pdfs import picture_of, sizes_of, text_of
 from written_pages import any_transcript, published_page, read_golden, transcript_of
 
 from dsocr.document import Document, Transcript, to_picture
-from dsocr.document.pdf_file import PdfFile
+from dsocr.document.pdf.file import PdfFile
 from dsocr.document.to_layout_pdf import add_layout_page, to_layout_pdf
 
 

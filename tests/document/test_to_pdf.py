@@ -18,7 +18,7 @@ from written_pages import any_transcript
 from written_pdfs import write_pdf
 
 from dsocr.document import Block, Box, Document, Transcript
-from dsocr.document.pdf_file import PdfFile
+from dsocr.document.pdf.file import PdfFile
 from dsocr.document.to_pdf import to_pdf
 from dsocr.document.words import lay_out
 from dsocr.errors import EncryptedError, InputError
@@ -365,8 +365,8 @@ class TestPdf:
         assert b"%PDF-" in pdf
 
     def test_without_pikepdf_one_line_says_what_to_install(self, monkeypatch):
-        for name in ("pdf_layer", "pdf_open", "pdf_texts"):
-            monkeypatch.delitem(sys.modules, f"dsocr.document.{name}", raising=False)
+        for name in ("layer", "opened", "texts"):
+            monkeypatch.delitem(sys.modules, f"dsocr.document.pdf.{name}", raising=False)
         monkeypatch.setitem(sys.modules, "pikepdf", None)
         with pytest.raises(InputError, match=r"pip install 'dsocr\[pdf\]'"):
             to_pdf(document("x"), write_pdf([""]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dsocr.evaluation.drawn import KINDS, DrawnPage, draw_pages
-from dsocr.evaluation.letters import LETTERS
+from dsocr.evaluation.drawn.letters import LETTERS
+from dsocr.evaluation.drawn.pages import KINDS, DrawnPage, draw_pages
 
 
 def small_set(count: int = len(KINDS), seed: int = 0) -> list[DrawnPage]:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsocr.evaluation import bootstrap
-from dsocr.evaluation.table import Estimate
+from dsocr.evaluation.report import bootstrap
+from dsocr.evaluation.report.table import Estimate
 
 
 def test_equal_values_have_no_width():

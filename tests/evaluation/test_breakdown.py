@@ -6,8 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsocr.evaluation.breakdown import BINS, Figure, PageFigures, bin_of, by_kind, by_mode, by_tokens, curve, show_bin
-from dsocr.evaluation.table import Estimate, Table, to_rows
+from dsocr.evaluation.report.breakdown import (
+    BINS,
+    Figure,
+    PageFigures,
+    bin_of,
+    by_kind,
+    by_mode,
+    by_tokens,
+    curve,
+    show_bin,
+)
+from dsocr.evaluation.report.table import Estimate, Table, to_rows
 
 FIGURES = (Figure("share"),)
 measured = st.builds(

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from dsocr.errors import InputError
-from dsocr.evaluation import cdm, omnidocbench
-from dsocr.evaluation.omnidocbench import Block, Page, Scores, score_page
-from dsocr.evaluation.omnidocbench_trial import OmniDocBenchTrial
-from dsocr.evaluation.table import Table
+from dsocr.evaluation import omnidocbench
+from dsocr.evaluation.omnidocbench import Block, Page, Scores, cdm, score_page
+from dsocr.evaluation.omnidocbench.trial import OmniDocBenchTrial
+from dsocr.evaluation.report.table import Table
 from dsocr.evaluation.trial import TokenCounter, find_trials
 
 TABLE = "<table><tr><td>a</td></tr></table>"

@@ -18,7 +18,7 @@ from dsocr.evaluation.compare import (
     report,
     run_command,
 )
-from dsocr.evaluation.table import to_rows
+from dsocr.evaluation.report.table import to_rows
 from dsocr.ocr import Options, load
 
 ECHO = [sys.executable, "-c", "import sys; print(open(sys.argv[1]).read())", "{file}"]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dsocr.errors import InputError
 from dsocr.evaluation.compression import LARGEST_PRINT, draw_sheets, read_sheets, report
-from dsocr.evaluation.letters import LETTERS
-from dsocr.evaluation.table import to_rows
+from dsocr.evaluation.drawn.letters import LETTERS
+from dsocr.evaluation.report.table import to_rows
 from dsocr.evaluation.trial import TokenCounter
 from dsocr.ocr import Options, load
 

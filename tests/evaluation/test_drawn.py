@@ -10,8 +10,8 @@ from drawn_sets import small_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsocr.evaluation.drawn import FORMULA, KINDS, TABLE, Run, Words, draw_page, draw_text, latex, table_html
-from dsocr.evaluation.letters import LETTERS
+from dsocr.evaluation.drawn.letters import LETTERS
+from dsocr.evaluation.drawn.pages import FORMULA, KINDS, TABLE, Run, Words, draw_page, draw_text, latex, table_html
 
 seeds = st.integers(0, 2**32)
 kinds = st.sampled_from(list(KINDS))

@@ -9,8 +9,8 @@ from drawn_sets import small_set
 from PIL import Image
 
 from dsocr.evaluation import fox, omnidocbench
-from dsocr.evaluation.drawn import FORMULA, HEADER, PAGE_NUMBER, TABLE, TEXT, TITLE
-from dsocr.evaluation.drawn_layouts import write_fox, write_olmocr_bench, write_omnidocbench
+from dsocr.evaluation.drawn.layouts import write_fox, write_olmocr_bench, write_omnidocbench
+from dsocr.evaluation.drawn.pages import FORMULA, HEADER, PAGE_NUMBER, TABLE, TEXT, TITLE
 from dsocr.pages import open_pages
 
 PAGES = small_set()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dsocr.errors import InputError
 from dsocr.evaluation import fox
-from dsocr.evaluation.table import Estimate
+from dsocr.evaluation.report.table import Estimate
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "c", "the", "cat", "sat"]), min_size=4, max_size=12).map(" ".join)
 

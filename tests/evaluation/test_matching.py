@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsocr.evaluation import edit
-from dsocr.evaluation.matching import Group, _is_inside, match, pair, surely_alike
+from dsocr.evaluation.omnidocbench.matching import Group, _is_inside, match, pair, surely_alike
 
 BLOCKS = st.lists(st.text("abcdefgh ", min_size=1, max_size=12), max_size=6)
 FIRST, SECOND, THIRD = "the first paragraph", "another one that follows", "and the last"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsocr.evaluation.normal_forms import formula, plain_text, shown_text, table, tidy_formula
+from dsocr.evaluation.omnidocbench.normal_forms import formula, plain_text, shown_text, table, tidy_formula
 
 BARE = '<html><body><table border="1" >{}</table></body></html>'
 MARKUP = st.text(st.sampled_from("<>/table trd\\$^_{}[]ax1&; \n\"'="), max_size=40)

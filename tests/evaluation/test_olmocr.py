@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from dsocr.errors import InputError
 from dsocr.evaluation import olmocr
 from dsocr.evaluation.olmocr import PageTest, Scores
-from dsocr.evaluation.olmocr_rules import Baseline, Cell, Maths, Order, Rule, Text, Unknown, plain
-from dsocr.evaluation.table import Estimate
+from dsocr.evaluation.olmocr.rules import Baseline, Cell, Maths, Order, Rule, Text, Unknown, plain
+from dsocr.evaluation.report.table import Estimate
 
 TABLE = (
     "<table><thead><tr><th></th><th>2023</th><th>2024</th></tr></thead>"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dsocr.errors import InputError
 from dsocr.evaluation import omnidocbench
 from dsocr.evaluation.omnidocbench import Block, Page, score_page
-from dsocr.evaluation.table import Estimate
+from dsocr.evaluation.report.table import Estimate
 
 TABLE = "<table><tr><td>a</td><td>b</td></tr></table>"
 PARAGRAPHS = (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsocr.evaluation.plots import HEIGHT, WIDTH, Plot, Point, Series, draw, ticks
+from dsocr.evaluation.report.plots import HEIGHT, WIDTH, Plot, Point, Series, draw, ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 figures = st.floats(-1e6, 1e6)

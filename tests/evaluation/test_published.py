@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dsocr.evaluation import published
-from dsocr.evaluation.table import to_markdown
+from dsocr.evaluation.report import published
+from dsocr.evaluation.report.table import to_markdown
 
 
 def test_every_overall_distance_is_the_mean_of_its_four():

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from dsocr.errors import FileAccessError
-from dsocr.evaluation.plots import Plot, Point, Series
-from dsocr.evaluation.report import Fact, Report, Section, as_html, as_json, as_markdown, write_report
-from dsocr.evaluation.table import Column, Table
+from dsocr.evaluation.report.plots import Plot, Point, Series
+from dsocr.evaluation.report.table import Column, Table
+from dsocr.evaluation.report.writer import Fact, Report, Section, as_html, as_json, as_markdown, write_report
 
 HOSTILE = "<script>alert(1)</script>"
 

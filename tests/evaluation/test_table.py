@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from dsocr.evaluation.table import Column, Estimate, Table, show, to_html, to_markdown, to_rows
+from dsocr.evaluation.report.table import Column, Estimate, Table, show, to_html, to_markdown, to_rows
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1)
 COLUMNS = (Column("name"), Column("share", ".1%"))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsocr.evaluation.normal_forms import table
-from dsocr.evaluation.teds import teds, teds_structure
+from dsocr.evaluation.omnidocbench.normal_forms import table
+from dsocr.evaluation.omnidocbench.teds import teds, teds_structure
 
 CELLS = st.lists(st.lists(st.text("abc 1", max_size=4), min_size=1, max_size=3), min_size=1, max_size=3)
 

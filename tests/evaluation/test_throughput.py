@@ -8,7 +8,7 @@ import pytest
 from drawn_pages import inked
 
 from dsocr.errors import InputError
-from dsocr.evaluation.report import as_markdown
+from dsocr.evaluation.report.writer import as_markdown
 from dsocr.evaluation.throughput import DAY, PAGES_A_DAY, Pace, ReadPage, measure, report
 from dsocr.ocr import Options, load
 

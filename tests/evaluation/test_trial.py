@@ -10,14 +10,14 @@ import pytest
 from drawn_sets import small_set
 
 from dsocr.errors import InputError
-from dsocr.evaluation.breakdown import PageFigures
-from dsocr.evaluation.drawn_layouts import write_fox, write_olmocr_bench, write_omnidocbench
-from dsocr.evaluation.fox_trial import beside_paper, open_fox, paper_curves
-from dsocr.evaluation.olmocr_trial import open_olmocr
-from dsocr.evaluation.omnidocbench_trial import open_omnidocbench
+from dsocr.evaluation.drawn.layouts import write_fox, write_olmocr_bench, write_omnidocbench
+from dsocr.evaluation.fox.trial import beside_paper, open_fox, paper_curves
+from dsocr.evaluation.olmocr.trial import open_olmocr
+from dsocr.evaluation.omnidocbench.trial import open_omnidocbench
 from dsocr.evaluation.predict import Way
-from dsocr.evaluation.report import Report, as_markdown
-from dsocr.evaluation.table import Estimate, to_rows
+from dsocr.evaluation.report.breakdown import PageFigures
+from dsocr.evaluation.report.table import Estimate, to_rows
+from dsocr.evaluation.report.writer import Report, as_markdown
 from dsocr.evaluation.trial import TokenCounter, find_trials, read_trials, report
 from dsocr.ocr import Options, load
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsocr.evaluation.written_blocks import (
+from dsocr.evaluation.omnidocbench.written_blocks import (
     DISPLAYED,
     HTML_TABLE,
     INLINE,

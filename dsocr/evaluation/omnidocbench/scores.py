@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 
-from dsocr.evaluation import bootstrap
-from dsocr.evaluation.omnidocbench_compare import VERSIONS
-from dsocr.evaluation.omnidocbench_page import Distances, Scores, score_page
-from dsocr.evaluation.omnidocbench_truth import Block, Page, read_prediction, read_truth
-from dsocr.evaluation.table import Cell, Column, Estimate, Table
+from dsocr.evaluation.omnidocbench.comparison import VERSIONS
+from dsocr.evaluation.omnidocbench.page import Distances, Scores, score_page
+from dsocr.evaluation.omnidocbench.truth import Block, Page, read_prediction, read_truth
+from dsocr.evaluation.report import bootstrap
+from dsocr.evaluation.report.table import Cell, Column, Estimate, Table
 
 __all__ = [
     "VERSIONS",

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dsocr.errors import InputError
-from dsocr.evaluation import edit, normal_forms, teds
-from dsocr.evaluation.omnidocbench_compare import VERSIONS, Compared, Comparison, Piece, Truth, compare
-from dsocr.evaluation.omnidocbench_truth import FORMULA, Page
+from dsocr.evaluation import edit
+from dsocr.evaluation.omnidocbench import normal_forms, teds
+from dsocr.evaluation.omnidocbench.comparison import VERSIONS, Compared, Comparison, Piece, Truth, compare
+from dsocr.evaluation.omnidocbench.truth import FORMULA, Page
 
 _EDGES = re.compile(r"^\s*(?:\${1,2}|\\\[)|(?:\${1,2}|\\\])\s*$")
 

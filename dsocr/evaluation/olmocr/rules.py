@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dsocr.evaluation.needs import need
-from dsocr.evaluation.olmocr_tables import DIRECTIONS, PlacedCell, PlacedTable, find_tables
+from dsocr.evaluation.olmocr.tables import DIRECTIONS, PlacedCell, PlacedTable, find_tables
 
 _LINE_END = re.compile(r"<br/?>")
 _EMPHASIS = (

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from dsocr.evaluation import breakdown, olmocr
-from dsocr.evaluation.breakdown import Figure, PageFigures
+from dsocr.evaluation import olmocr
 from dsocr.evaluation.predict import Wanted
-from dsocr.evaluation.published import olmocr_table
-from dsocr.evaluation.report import Section
-from dsocr.evaluation.table import Table
+from dsocr.evaluation.report import breakdown
+from dsocr.evaluation.report.breakdown import Figure, PageFigures
+from dsocr.evaluation.report.published import olmocr_table
+from dsocr.evaluation.report.table import Table
+from dsocr.evaluation.report.writer import Section
 from dsocr.evaluation.trial import TokenCounter, Trial
 
 FIGURES = (Figure("tests passed"),)

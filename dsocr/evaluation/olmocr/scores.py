@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dsocr.errors import InputError
-from dsocr.evaluation import bootstrap
 from dsocr.evaluation.files import Entry, read_lines, read_text
-from dsocr.evaluation.olmocr_rules import Baseline, Cell, Maths, Order, Outcome, Rule, Text, Unknown
-from dsocr.evaluation.table import Cell as TableCell
-from dsocr.evaluation.table import Column, Estimate, Table
+from dsocr.evaluation.olmocr.rules import Baseline, Cell, Maths, Order, Outcome, Rule, Text, Unknown
+from dsocr.evaluation.report import bootstrap
+from dsocr.evaluation.report.table import Cell as TableCell
+from dsocr.evaluation.report.table import Column, Estimate, Table
 
 __all__ = ["Outcome", "PageTest", "Scores", "read_predictions", "read_tests", "run", "score", "table"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dsocr.errors import FileAccessError, InputError
 from dsocr.evaluation.files import read_object
-from dsocr.evaluation.omnidocbench_page import FormulaPair, Scores
+from dsocr.evaluation.omnidocbench.page import FormulaPair, Scores
 
 
 def exchange(scores: Sequence[Scores], path: Path) -> list[Scores]:

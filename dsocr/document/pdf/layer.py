@@ -10,9 +10,9 @@ import pikepdf
 from pikepdf import Array, Dictionary, Name, Object, Page, Pdf
 
 from dsocr.document.blocks import Transcript
-from dsocr.document.pdf_file import FONT, PdfFile
-from dsocr.document.pdf_open import open_pdf
-from dsocr.document.pdf_texts import read_contents, resources_of
+from dsocr.document.pdf.file import FONT, PdfFile
+from dsocr.document.pdf.opened import open_pdf
+from dsocr.document.pdf.texts import read_contents, resources_of
 from dsocr.document.words import lay_out
 
 _LETTER = (0.0, 0.0, 612.0, 792.0)  # what viewers take where a page does not say how large it is

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsocr.errors import InputError
-from dsocr.evaluation import breakdown, cdm, omnidocbench
-from dsocr.evaluation.breakdown import Figure, PageFigures
+from dsocr.evaluation import omnidocbench
+from dsocr.evaluation.omnidocbench import cdm
 from dsocr.evaluation.predict import Wanted
-from dsocr.evaluation.published import document_types_table, omnidocbench_table, overall_table
-from dsocr.evaluation.report import Section
-from dsocr.evaluation.table import Cell, Estimate, Table
+from dsocr.evaluation.report import breakdown
+from dsocr.evaluation.report.breakdown import Figure, PageFigures
+from dsocr.evaluation.report.published import document_types_table, omnidocbench_table, overall_table
+from dsocr.evaluation.report.table import Cell, Estimate, Table
+from dsocr.evaluation.report.writer import Section
 from dsocr.evaluation.trial import TokenCounter, Trial
 
 FIGURES = (

@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from dsocr.document.pdf_glyphs import ASCENT, DESCENT, EM, NAME, Glyphs, invisible_font
-from dsocr.document.pdf_pictures import Picture
+from dsocr.document.pdf.glyphs import ASCENT, DESCENT, EM, NAME, Glyphs, invisible_font
+from dsocr.document.pdf.pictures import Picture
 from dsocr.document.words import TextLine
 from dsocr.errors import InputError
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsocr.errors import InputError
-from dsocr.evaluation import bootstrap, edit
+from dsocr.evaluation import edit
 from dsocr.evaluation.files import Entry, read_list, read_text
-from dsocr.evaluation.table import Cell, Column, Table
+from dsocr.evaluation.report import bootstrap
+from dsocr.evaluation.report.table import Cell, Column, Table
 from dsocr.evaluation.words import Overlap, bleu, counted_overlap, distinct_overlap, meteor, split_both
 
 _LANGUAGES = ("en", "cn")

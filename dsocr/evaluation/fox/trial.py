@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsocr.evaluation import breakdown, fox
-from dsocr.evaluation.breakdown import Figure, PageFigures
-from dsocr.evaluation.plots import Point, Series
+from dsocr.evaluation import fox
 from dsocr.evaluation.predict import Wanted
-from dsocr.evaluation.published import FOX, PAPER, FoxMode, FoxRow
-from dsocr.evaluation.report import Section, write_file
-from dsocr.evaluation.table import Cell, Column, Table
+from dsocr.evaluation.report import breakdown
+from dsocr.evaluation.report.breakdown import Figure, PageFigures
+from dsocr.evaluation.report.plots import Point, Series
+from dsocr.evaluation.report.published import FOX, PAPER, FoxMode, FoxRow
+from dsocr.evaluation.report.table import Cell, Column, Table
+from dsocr.evaluation.report.writer import Section, write_file
 from dsocr.evaluation.trial import TokenCounter, Trial
 
 FIGURES = (

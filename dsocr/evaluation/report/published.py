@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass, fields
 
-from dsocr.evaluation.table import Cell, Column, Table
+from dsocr.evaluation.report.table import Cell, Column, Table
 
 PAPER = "DeepSeek-OCR: Contexts Optical Compression, arXiv 2510.18234"
 SECOND_PAPER = "DeepSeek-OCR 2, arXiv 2601.20552"

@@ -8,9 +8,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from dsocr.evaluation.bootstrap import mean
-from dsocr.evaluation.plots import Plot, Point, Series
-from dsocr.evaluation.table import Cell, Column, Table
+from dsocr.evaluation.report.bootstrap import mean
+from dsocr.evaluation.report.plots import Plot, Point, Series
+from dsocr.evaluation.report.table import Cell, Column, Table
 
 # The paper's steps of a hundred text tokens, and wider ones for pages that it does not have.
 BINS = (*range(0, 1300, 100), 1300, 1500, 2000, 3000, 5000)

@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 
 from dsocr.errors import FileAccessError
-from dsocr.evaluation.plots import Plot, draw
-from dsocr.evaluation.table import Table, to_html, to_markdown, to_rows
+from dsocr.evaluation.report.plots import Plot, draw
+from dsocr.evaluation.report.table import Table, to_html, to_markdown, to_rows
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _STYLE = """\

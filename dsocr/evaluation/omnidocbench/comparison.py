@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dsocr.evaluation import matching, normal_forms
-from dsocr.evaluation.omnidocbench_truth import FORMULA, SCORED, TABLE, UNSCORED, Block, Page
-from dsocr.evaluation.written_blocks import (
+from dsocr.evaluation.omnidocbench import matching, normal_forms
+from dsocr.evaluation.omnidocbench.truth import FORMULA, SCORED, TABLE, UNSCORED, Block, Page
+from dsocr.evaluation.omnidocbench.written_blocks import (
     DISPLAYED,
     HTML_TABLE,
     INLINE,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy
 
-from dsocr.evaluation.table import Estimate
+from dsocr.evaluation.report.table import Estimate
 
 RESAMPLES = 2000
 LEVEL = 0.95  # of the resampled means lie in the interval

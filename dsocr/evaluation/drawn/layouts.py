@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dsocr.evaluation.drawn import FORMULA, HEADER, PAGE_NUMBER, TABLE, TEXT, TITLE, DrawnPage, Piece
+from dsocr.evaluation.drawn.pages import FORMULA, HEADER, PAGE_NUMBER, TABLE, TEXT, TITLE, DrawnPage, Piece
 
 FOX_QUESTION = "<image>\nOCR this image: "
 _CATEGORIES = {

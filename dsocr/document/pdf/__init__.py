@@ -1,0 +1,1 @@
+"""PDF files: written page by page, or given invisible text where they are there already."""
