@@ -18,7 +18,7 @@ from dsocr.errors import InputError
 if TYPE_CHECKING:
     from dsocr.pages import Child
 
-_FORMATS = "md, json, html, txt, hocr, alto, docx, csv, svg, pdf, picture, layout, official"
+_FORMATS = "md, json, html, txt, hocr, alto, docling, docx, csv, svg, pdf, picture, layout, official"
 
 
 class NgramRule(str, Enum):

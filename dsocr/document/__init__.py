@@ -25,6 +25,7 @@ from dsocr.document.pdf.file import PdfFile
 from dsocr.document.tables import Cell, Table, split_tables
 from dsocr.document.to_alto import to_alto
 from dsocr.document.to_csv import csv_files, to_csv
+from dsocr.document.to_docling import to_docling, to_docling_dict
 from dsocr.document.to_docx import to_docx
 from dsocr.document.to_hocr import to_hocr
 from dsocr.document.to_html import to_html
@@ -83,6 +84,8 @@ __all__ = [
     "to_alto",
     "to_csv",
     "to_dict",
+    "to_docling",
+    "to_docling_dict",
     "to_docx",
     "to_gfm",
     "to_hocr",

@@ -27,6 +27,7 @@ from dsocr.document import (
 )
 from dsocr.document.pdf.file import PdfFile
 from dsocr.document.to_alto import to_alto
+from dsocr.document.to_docling import to_docling
 from dsocr.document.to_docx import to_docx
 from dsocr.document.to_hocr import to_hocr
 from dsocr.document.to_layout_pdf import add_layout_page
@@ -34,7 +35,8 @@ from dsocr.document.to_pdf import ADD, REPLACE, SKIP, SearchablePdf
 from dsocr.errors import InputError
 from dsocr.pages.inputs import open_input
 
-MARKDOWN, HTML, OFFICIAL = "md", "html", "official"
+MARKDOWN, HTML, DOCLING, OFFICIAL = "md", "html", "docling", "official"
+WITH_FIGURES = frozenset({HTML, DOCLING})  # texts that figures are in
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ TEXTS: dict[str, Callable[[Document, Wishes, Beside], str]] = {
     "txt": lambda document, wishes, beside: to_text(wishes.apply(document), style=wishes.style),
     "hocr": lambda document, wishes, beside: to_hocr(document),
     "alto": lambda document, wishes, beside: to_alto(document),
+    DOCLING: lambda document, wishes, beside: to_docling(wishes.apply(document), beside.figures),
 }
-ENDINGS = {name: name for name in TEXTS} | {"alto": "alto.xml"}
+ENDINGS = {name: name for name in TEXTS} | {"alto": "alto.xml", DOCLING: "docling.json"}
 
 
 class Form(Protocol):

@@ -13,7 +13,7 @@ from pathlib import Path
 from dsocr.document import SKIPPED, Document, OutputFile, StreamingMarkdown, Transcript, figure_files, text_file
 from dsocr.document.to_markdown import IMAGES_DIR
 from dsocr.errors import FileAccessError, InputError
-from dsocr.jobs.forms import ENDINGS, HTML, KINDS, MARKDOWN, OFFICIAL, TEXTS, Beside, Form, Wishes
+from dsocr.jobs.forms import ENDINGS, KINDS, MARKDOWN, OFFICIAL, TEXTS, WITH_FIGURES, Beside, Form, Wishes
 from dsocr.jobs.whole import clear_leftovers, write_whole
 
 AGAIN = "<!-- what stands above repeats itself; the page was read again, and all of its text stands below -->"
@@ -82,7 +82,7 @@ class Printer:
         """The page is read."""
         if self._streams and self._markdown:
             self._write(self._markdown.close(transcript.status, transcript.reason))
-        if HTML in self._formats and transcript.image is not None:
+        if WITH_FIGURES & set(self._formats) and transcript.image is not None:
             self._figures += figure_files(transcript)
 
     def end_document(self, document: Document) -> None:
@@ -151,9 +151,9 @@ class Folder:
         """Files are written when a page is whole."""
 
     def end_page(self, transcript: Transcript) -> None:
-        """Write what needs the page's picture: figures, and pages of other forms; keep the figures of HTML."""
-        figures = list(figure_files(transcript)) if {MARKDOWN, HTML} & set(self._formats) else []
-        if HTML in self._formats:
+        """Write what needs the page's picture: figures, and pages of other forms; keep those that texts hold."""
+        figures = list(figure_files(transcript)) if {MARKDOWN, *WITH_FIGURES} & set(self._formats) else []
+        if WITH_FIGURES & set(self._formats):
             self._figures += figures
         if MARKDOWN in self._formats:
             for figure in figures:

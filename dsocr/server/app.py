@@ -22,6 +22,7 @@ from dsocr.server.site import site_router
 from dsocr.server.tika import tika_router
 from dsocr.server.whole import Refusal
 from dsocr.server.worker import Worker
+from dsocr.version import __version__
 
 
 def create_app(worker: Worker, settings: Settings | None = None) -> FastAPI:
@@ -53,6 +54,11 @@ def _add_watching(app: FastAPI, worker: Worker) -> None:
     async def health() -> dict[str, str]:
         """Whether the server lives."""
         return {"status": "ok"}
+
+    @app.get("/version")
+    async def version() -> dict[str, str]:
+        """Which dsocr this is."""
+        return {"version": __version__}
 
     @app.get("/ready")
     async def ready() -> JSONResponse:

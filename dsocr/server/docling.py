@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
 import zipfile
@@ -18,7 +19,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import UploadFile
 
-from dsocr.document import MarkdownStyle, Transcript, to_html, to_markdown, to_text
+from dsocr.document import MarkdownStyle, Transcript, to_docling_dict, to_html, to_markdown, to_text
 from dsocr.errors import InputError
 from dsocr.ocr import Options
 from dsocr.server.chats import parse
@@ -42,7 +43,8 @@ MOST_TASKS = 100  # under way, or done and not forgotten yet
 KEPT_SECONDS = 1800.0
 _LONGEST_WAIT = 60.0  # seconds that one question after a task may last
 _AGAIN = 30  # seconds after which there may be room for another task
-_ENDINGS = {"md": "md", "html": "html", "text": "txt"}
+_ENDINGS = {"md": "md", "json": "json", "html": "html", "text": "txt"}
+_INBODY, _ZIP = "inbody", "zip"
 _ENDLESS = 10**9  # docling's own page ranges end beyond any document
 
 
@@ -72,7 +74,7 @@ class _Source(BaseModel):
 
 
 class _Target(BaseModel):
-    kind: Literal["inbody", "zip"] = "inbody"
+    kind: str = _INBODY
 
 
 class Asked(BaseModel):
@@ -157,7 +159,10 @@ class Tasks:
         await asyncio.wait({task}, timeout=wait)
         if not task.done():
             return self._status(id, "started")
-        return self._status(id, "success" if task.result().status_code == 200 else "failure")
+        answer = task.result()
+        if answer.status_code == 200:
+            return self._status(id, "success")
+        return {**self._status(id, "failure"), "error_message": json.loads(bytes(answer.body))["detail"]}
 
     def result(self, id: str) -> Response | None:
         """What a task came to, once it is done."""
@@ -179,7 +184,7 @@ async def _from_form(request: Request, settings: Settings) -> _Job:
         files = [File(called(part.filename), await part.read()) for part in parts]
         lists = {name: form.getlist(name) for name in ("to_formats", "page_range") if name in form}
         words = {name: form[name] for name in ("image_export_mode", "md_page_break_placeholder") if name in form}
-        as_zip = form.get("target_type") == "zip"
+        as_zip = _is_zip(str(form.get("target_type", _INBODY)))
     if not files:
         raise InputError("files: there is none in the form")
     try:
@@ -193,7 +198,15 @@ async def _from_form(request: Request, settings: Settings) -> _Job:
 async def _from_body(request: Request, settings: Settings) -> _Job:
     asked = parse(Asked, await request.body())
     files = tuple(partial(_get, source, settings) for source in asked.sources)
-    return _Job(files, asked.options, asked.target.kind == "zip" or len(files) > 1)
+    as_zip = _is_zip(asked.target.kind)
+    return _Job(files, asked.options, as_zip or len(files) > 1)
+
+
+def _is_zip(target: str) -> bool:
+    """Whether a zip is asked for; InputError, in words by which docling's client knows what to ask for instead."""
+    if target not in (_INBODY, _ZIP):
+        raise InputError(f"target {target!r}: input should be {_INBODY!r} or {_ZIP!r}, nothing is stored here")
+    return target == _ZIP
 
 
 async def _given(file: File) -> File:
@@ -219,10 +232,12 @@ async def _convert(worker: Worker, job: _Job) -> Response:
     return json_answer(_answer(reads[0], contents[0], time.monotonic() - began))
 
 
-def _contents(read: Read, wishes: Wishes) -> dict[str, str]:
-    """The text in each of the forms that is asked for and that there is here."""
-    forms = {
+def _contents(read: Read, wishes: Wishes) -> dict[str, Any]:
+    """What was read in each of the forms that is asked for and that there is here: JSON as dicts, all else as text."""
+    embedded = read.figures if wishes.image_export_mode == "embedded" else ()
+    forms: dict[str, Callable[[], Any]] = {
         "md": lambda: _markdown(read, wishes),
+        "json": lambda: to_docling_dict(read.document, embedded),
         "html": lambda: to_html(read.document, read.figures),
         "text": lambda: to_text(read.document, "\n\n"),
     }
@@ -244,7 +259,7 @@ def _markdown(read: Read, wishes: Wishes) -> str:
     return relink(markdown, cut, links[wishes.image_export_mode])
 
 
-def _answer(read: Read, contents: dict[str, str], seconds: float) -> dict[str, Any]:
+def _answer(read: Read, contents: dict[str, Any], seconds: float) -> dict[str, Any]:
     document = {f"{form}_content": contents.get(form) for form in ("md", "json", "html", "text", "doctags")}
     errors = [
         {
@@ -267,14 +282,15 @@ def _words(page: Transcript) -> str:
     return ": ".join(part for part in (f"page {page.page}", page.status, page.reason) if part)
 
 
-def _zip(reads: list[Read], contents: list[dict[str, str]], wishes: Wishes) -> Response:
+def _zip(reads: list[Read], contents: list[dict[str, Any]], wishes: Wishes) -> Response:
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for number, (read, forms) in enumerate(zip(reads, contents, strict=True)):
             stem = PurePath(read.document.source).stem
             # Two documents may have one name.
             folder = f"{number + 1}_{stem}/" if len(reads) > 1 else ""
-            for form, text in forms.items():
+            for form, content in forms.items():
+                text = json.dumps(content) if form == "json" else content
                 archive.writestr(f"{folder}{stem}.{_ENDINGS[form]}", text.encode("utf-8", "replace"))
             for figure in read.figures if wishes.image_export_mode == "referenced" else ():
                 archive.writestr(f"{folder}images/{figure.name}", figure.content)

@@ -115,7 +115,7 @@ def test_the_run_ends_well(result):
 def test_nothing_was_run_and_nothing_lies_beside_the_folder(root, out):
     assert sorted(path.name for path in root.iterdir()) == ["a.tif", "out"]
     known = re.compile(
-        r"manifest\.jsonl|a\.(md|json|html|txt|docx|hocr|alto\.xml)|a_(text|layout)\.pdf|a_layout_\d+\.jpg"
+        r"manifest\.jsonl|a\.(md|json|html|txt|docx|hocr|alto\.xml|docling\.json)|a_(text|layout)\.pdf|a_layout_\d+\.jpg"
         r"|a_table_\d+(_\d+)?\.csv|a_figure_\d+(_\d+)?\.svg|images/a/\d+_\d+\.jpg|a/.+"
     )
     names = [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()]
@@ -133,7 +133,7 @@ def test_json_holds_every_answer_to_the_letter(out):
     assert {page["status"] for page in pages} == {"ok"}
 
 
-@pytest.mark.parametrize("name", ["a.md", "a.txt", "a.html", "a.hocr", "a.alto.xml"])
+@pytest.mark.parametrize("name", ["a.md", "a.txt", "a.html", "a.hocr", "a.alto.xml", "a.docling.json"])
 def test_every_text_is_whole_and_has_all_pages(out, name):
     content = (out / name).read_text(encoding="utf-8")
     assert "words" in content

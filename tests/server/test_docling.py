@@ -148,7 +148,8 @@ class TestLater:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"to_formats": ["doctags"]}, "to_formats: of doctags there is none here; known: md, html, text"),
+        ({"to_formats": ["doctags"]}, "to_formats: of doctags there is none here; known: md, json, html, text"),
+        ({"target_type": "s3"}, "target 's3': input should be 'inbody' or 'zip'"),
         ({"page_range": [3, 2]}, "page_range 3, 2: it begins with 1 or more and does not run backwards"),
         ({"page_range": [1]}, "page_range: "),
         ({"image_export_mode": "sideways"}, "image_export_mode: "),
