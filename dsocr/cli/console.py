@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -72,6 +73,15 @@ def open_voice(quiet: bool, stats: bool, *, moves: bool) -> Iterator[Voice]:
 
     with Console(stderr=True).status("") as status:
         yield Voice(to_stdout, say, figures, lambda line: status.update(escape(line)))
+
+
+def tell_more() -> None:
+    """What the program notes for itself goes to stderr as well."""
+    teller = logging.StreamHandler()
+    teller.setFormatter(logging.Formatter("dsocr: %(message)s"))
+    log = logging.getLogger("dsocr")
+    log.addHandler(teller)
+    log.setLevel(logging.INFO)
 
 
 def _note_errors(line: str) -> None:

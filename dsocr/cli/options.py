@@ -31,4 +31,5 @@ Memory = Annotated[
 MaxTokens = Annotated[
     int | None, typer.Option(metavar="NUMBER", help="Most new tokens a page.", show_default="as many as fit")
 ]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also say what the pages are read with.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only on stderr.")]

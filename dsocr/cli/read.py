@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsocr.cli.console import leave, open_voice
-from dsocr.cli.options import Device, Dtype, MaxTokens, Memory, Mode, Model, Quiet
+from dsocr.cli.console import leave, open_voice, tell_more
+from dsocr.cli.options import Device, Dtype, MaxTokens, Memory, Mode, Model, Quiet, Verbose
 from dsocr.errors import InputError
 
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ def read(
             help="Open files in a process of their own, so that a harmful one costs its pages and not the run.",
         ),
     ] = True,
+    verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
     """Read documents to Markdown, text, JSON or drawings.
@@ -200,6 +201,8 @@ def read(
         from dsocr.pages import Child
         from dsocr.pages.apart import memory_for
 
+        if verbose:
+            tell_more()
         if not apart:
             return read_it(False)
         with Child(memory=memory_for(max_pixels)) as child:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+
+from dsocr.kernels.library import level
 from dsocr.model.compiled import compile_decoder
 from dsocr.model.fast_encoder import speed_up_encoder
 from dsocr.model.network import Network
 
+LOG = logging.getLogger(__name__)
+
 
 def speed_up(network: Network) -> None:
-    """What is computed stays the same within the rounding of the dtype."""
+    """What is computed stays the same within the rounding of the dtype; the log says what it runs on."""
     network.fast = compile_decoder(network.decoder)
     speed_up_encoder(network.deep_encoder)
+    LOG.info(
+        "computing on %s in %s, with %s", network.device, str(network.dtype).removeprefix("torch."), _means(network)
+    )
+
+
+def _means(network: Network) -> str:
+    if network.fast:
+        return f"the compiled core ({level()})"
+    if network.device.type != "cpu" or level():
+        return "plain PyTorch"
+    return "plain PyTorch: no compiled core is here, which is faster on a CPU (python -m dsocr.kernels.build)"

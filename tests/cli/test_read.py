@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from dsocr.cli import app, console
 from dsocr.cli import read as read_command
 from dsocr.errors import InputError
 from dsocr.jobs.forms import KINDS, TEXTS
+from dsocr.kernels.library import level
+from dsocr.model import speed
 from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS, apart
 
 FIGURE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499]]<|/det|>\nwords"
@@ -67,6 +70,16 @@ def mistakes(result) -> list[str]:
     return [line for line in result.stderr.splitlines() if line.startswith("dsocr: error: ")]
 
 
+@pytest.fixture
+def quiet_log():
+    """What a run has the log tell is over with the test."""
+    log = logging.getLogger("dsocr")
+    before, level = log.handlers[:], log.level
+    yield
+    log.handlers[:] = before
+    log.setLevel(level)
+
+
 class TestAnswers:
     def test_markdown_alone_is_on_stdout_and_notes_are_on_stderr(self, read, page, dictate):
         dictate("# Hello, wörld")
@@ -74,6 +87,16 @@ class TestAnswers:
         assert (result.exit_code, result.stdout) == (0, "# Hello, wörld\n")
         assert result.stderr.startswith(f"dsocr: {page} page 1: ok, 14 tokens, ")
         assert result.stderr.count("\n") == 1
+
+    @pytest.mark.parametrize("compiled", [True, False])
+    def test_verbose_says_what_computes(self, read, page, quiet_log, monkeypatch, compiled):
+        if not compiled:
+            monkeypatch.setattr(speed, "level", lambda: None)
+            monkeypatch.setattr(speed, "compile_decoder", lambda decoder: None)
+        elif level() is None:
+            pytest.skip("no compiled core is here")
+        words = f"the compiled core ({level()})" if compiled else "plain PyTorch: no compiled core is here"
+        assert f"dsocr: computing on cpu in float32, with {words}" in read(page, "-v").stderr
 
     def test_a_real_answer_is_on_stdout_and_nothing_else(self, read, page, checkpoint):
         result = read(page, "--max-tokens", 4)
