@@ -22,6 +22,7 @@ from dsocr.pages.tiling import make_views
 from dsocr.prompts import resolve_prompt
 from dsocr.training.drawing import Drawn, draw_dense, draw_note
 from dsocr.training.pairs import Pair
+from dsocr.training.slips import Written, slip, truthful
 from dsocr.training.text import ALPHABET, TextSource
 from dsocr.views import PIXELS_PER_TOKEN, Views, VisionLayout
 
@@ -29,6 +30,7 @@ CLASSES = len(ALPHABET) + 1  # class 0: no character's centre lies here
 _CLASS = {character: index + 1 for index, character in enumerate(ALPHABET)}
 _CELL_HEIGHT, _CELL_WIDTH = 16, 8
 _IGNORED = -100
+_OTHER_WORDS = 16  # for a page
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def pair_batch(rng: random.Random, shop: Workshop, pairs: Sequence[Pair], mode: 
     """Your pages in a mode, each with its text and one of the prompts."""
     views = [make_views(pair.open(), mode) for pair in pairs]
     texts = [shop.tokenizer.encode(pair.text) for pair in pairs]
-    rows = [_row(rng, shop, view.layout, text, 0.0) for view, text in zip(views, texts, strict=True)]
+    rows = [_row(rng, shop, view.layout, text, truthful(text)) for view, text in zip(views, texts, strict=True)]
     return _batch(shop, views, rows)
 
 
@@ -137,25 +139,28 @@ def note_batch(
     weights: Mapping[str, float] | None = None,
     *,
     corrupted: float = 0.0,
+    slips: float = 0.0,
     crowded: bool = False,
 ) -> PageBatch:
     """Notes as a reader meets them, each at most 640 pixels a side, seen in the mode's overview.
 
-    weights are those of TextSource.mixture; corrupted: the share of the text given to the decoder with a wrong
-    character; crowded: the pages are printed from top to bottom.
+    weights are those of TextSource.mixture; corrupted and slips: how often what the decoder is given goes wrong, as
+    `slip` has them; crowded: the pages are printed from top to bottom.
     """
     side = mode.overview_px
     notes = [draw_page(rng, shop, weights, crowded) for _ in range(count)]
     views = [make_views(Image.fromarray(note.image), mode) for note in notes]
     pieces = [[shop.tokenizer.encode(letter, allow_special=False) for letter in note.text] for note in notes]
-    rows = [
-        _row(rng, shop, view.layout, list(itertools.chain(*each)), corrupted)
-        for view, each in zip(views, pieces, strict=True)
-    ]
+    texts = [list(itertools.chain(*each)) for each in pieces]
+    space = shop.tokenizer.encode(" ", allow_special=False)[-1]
+    written = [slip(rng, text, _other_words(rng, shop), space, corrupted, slips) for text in texts]
+    rows = [_row(rng, shop, view.layout, *each) for view, *each in zip(views, texts, written, strict=True)]
     batch = _batch(shop, views, rows)
     centres = [_seen(note, mode) for note in notes]
-    spots = zip(batch.targets, pieces, centres, strict=True)
-    where = torch.stack([_where(targets, each, at / np.float32(side)) for targets, each, at in spots])
+    spots = [
+        np.repeat(at / np.float32(side), list(map(len, each)), axis=0) for at, each in zip(centres, pieces, strict=True)
+    ]
+    where = torch.stack([_where(*each) for each in zip(batch.targets, written, spots, strict=True)])
     n = side // PIXELS_PER_TOKEN
     grid = (where * n).long().clamp(0, n - 1)
     print_ = Print(
@@ -220,12 +225,19 @@ def _seen(note: Drawn, mode: Mode) -> npt.NDArray[np.float32]:
 
 
 def _row(
-    rng: random.Random, shop: Workshop, layout: VisionLayout, written: list[int], corrupted: float
+    rng: random.Random, shop: Workshop, layout: VisionLayout, text: list[int], written: Written
 ) -> tuple[Tensor, Tensor]:
-    """One page as prompt and text: ids and targets."""
+    """One page as prompt and what was written of its text so far: ids and targets."""
     prompt = shop.tokenizer.prompt_ids(resolve_prompt(rng.choice(shop.prompts)), [len(layout)])
-    seen = [rng.choice(written) if rng.random() < corrupted else index for index in written]
-    return torch.tensor(prompt + seen), torch.tensor([_IGNORED] * (len(prompt) - 1) + [*written, shop.tokenizer.eos])
+    ends = [*text, shop.tokenizer.eos]
+    targets = [_IGNORED if place is None else ends[place] for place in (0, *written.following)]
+    return torch.tensor(prompt + written.ids), torch.tensor([_IGNORED] * (len(prompt) - 1) + targets)
+
+
+def _other_words(rng: random.Random, shop: Workshop) -> list[list[int]]:
+    """Some that a page may be misread to have."""
+    words = rng.choices(shop.source.vocabulary, k=_OTHER_WORDS) if shop.source.vocabulary else []
+    return [shop.tokenizer.encode(word, allow_special=False) for word in words]
 
 
 def _batch(shop: Workshop, views: Sequence[Views], rows: Sequence[tuple[Tensor, Tensor]]) -> PageBatch:
@@ -238,12 +250,16 @@ def _batch(shop: Workshop, views: Sequence[Views], rows: Sequence[tuple[Tensor, 
     return PageBatch(overviews, tiles, tuple(view.layout for view in views), ids, targets)
 
 
-def _where(targets: Tensor, pieces: Sequence[Sequence[int]], spots: npt.NDArray[np.float32]) -> Tensor:
-    """Where the character stands that each place is to write, [n, 2] in 0…1 of the view; -1: nowhere."""
+def _where(targets: Tensor, written: Written, spots: npt.NDArray[np.float32]) -> Tensor:
+    """Where the character stands that each place is to write, [n, 2] in 0…1 of the view; -1: nowhere.
+
+    spots: where each id of the text stands, [len(text), 2].
+    """
     start = int((targets >= 0).nonzero()[0])
-    each = torch.from_numpy(np.repeat(spots, [len(piece) for piece in pieces], axis=0))
     where = torch.full((len(targets), 2), -1.0)
-    where[start : start + len(each)] = each
+    for index, place in enumerate((0, *written.following), start):
+        if place is not None and place < len(spots):
+            where[index] = torch.from_numpy(spots[place])
     return where
 
 

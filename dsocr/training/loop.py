@@ -163,7 +163,8 @@ class Trainer:
             return pair_batch(own, self.shop, pairs, mode)
         crowded = alike.random() < stage.full
         shop = self._shop(own, stage)
-        return note_batch(own, shop, count, mode, stage.text, corrupted=stage.corrupted, crowded=crowded)
+        wrong = {"corrupted": stage.corrupted, "slips": stage.slips}
+        return note_batch(own, shop, count, mode, stage.text, crowded=crowded, **wrong)
 
     def _chances(self, number: int) -> tuple[random.Random, random.Random]:
         """For what all workers choose alike, or they would wait for each other, and for what each draws itself."""

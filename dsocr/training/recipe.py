@@ -12,6 +12,7 @@ from dsocr.pages.modes import get_mode
 from dsocr.prompts import IMAGE, resolve_prompt
 
 NOTHING = "nothing"
+_MOST_SLIPS = 0.05
 Shown = Literal["crops", "notes", "pairs"]
 Precision = Literal["auto", "bfloat16", "float32"]
 
@@ -34,7 +35,8 @@ class Stage:
 
     Of drawn pages only. stretch: how far print in crops is enlarged, least and most. styles: the share of batches
     with bold and slanted print too. text: the mixture to print. full: the chance of a batch of pages printed from
-    top to bottom. corrupted: the share of text given to the decoder with a wrong character. dense, guide: weights of
+    top to bottom. corrupted: the share of text given to the decoder with a wrong character; slips: the chance at each
+    character that the reader before it left one out, or put one in (training/slips.py). dense, guide: weights of
     the training-only losses (cells; where to read next). forced: the share of pages whose gaze is forced, falling to
     zero half-way.
     """
@@ -60,6 +62,7 @@ class Stage:
     text: Mapping[str, float] | None = None
     full: float = 0.0
     corrupted: float = 0.0
+    slips: float = 0.0
     dense: float = 0.0
     guide: float = 0.0
     forced: float = 0.0
@@ -89,6 +92,8 @@ class Stage:
             raise InputError(f"{self._said}: pages are seen again while SAM rests; seen = 1 or sam = false")
         if self.show == "pairs" and (self.dense or self.guide or self.forced):
             raise InputError(f"{self._said}: dense, guide and forced need drawn pages: set them to 0")
+        if not 0 <= self.slips <= _MOST_SLIPS:
+            raise InputError(f"{self._said}: slips is {self.slips}; it must be from 0 to {_MOST_SLIPS}")
 
     @property
     def _said(self) -> str:

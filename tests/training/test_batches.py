@@ -62,3 +62,14 @@ def test_no_text_begins_before_the_place_that_is_said(shop):
     side = 512 // PIXELS_PER_TOKEN
     assert batch.text_from >= side * (side + 1) + 1
     assert (batch.targets[:, : batch.text_from] == -100).all()
+
+
+def test_what_comes_next_is_right_after_slips_too(shop):
+    page = note_batch(random.Random(4), shop, 3, get_mode("small"), corrupted=0.1, slips=0.05)
+    for row in range(3):
+        known = page.print.known[row]
+        assert (page.targets[row][known] >= 0).all()
+        held = page.ids[row][page.print.places[row][known]]
+        assert (held == shop.tokenizer.image).all()
+        ends = page.targets[row][(page.targets[row] >= 0) & ~known]
+        assert ends.tolist() == [shop.tokenizer.eos]
