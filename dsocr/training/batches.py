@@ -22,6 +22,7 @@ from dsocr.pages.tiling import make_views
 from dsocr.prompts import resolve_prompt
 from dsocr.training.drawing import Drawn, draw_dense, draw_note
 from dsocr.training.pairs import Pair
+from dsocr.training.recipe import Stage
 from dsocr.training.slips import Written, slip, truthful
 from dsocr.training.text import ALPHABET, TextSource
 from dsocr.views import PIXELS_PER_TOKEN, Views, VisionLayout
@@ -132,29 +133,14 @@ def pair_batch(rng: random.Random, shop: Workshop, pairs: Sequence[Pair], mode: 
 
 
 def note_batch(
-    rng: random.Random,
-    shop: Workshop,
-    count: int,
-    mode: Mode,
-    weights: Mapping[str, float] | None = None,
-    *,
-    corrupted: float = 0.0,
-    slips: float = 0.0,
-    crowded: bool = False,
+    rng: random.Random, shop: Workshop, notes: Sequence[Drawn], mode: Mode, written: Sequence[Written]
 ) -> PageBatch:
-    """Notes as a reader meets them, each at most 640 pixels a side, seen in the mode's overview.
-
-    weights are those of TextSource.mixture; corrupted and slips: how often what the decoder is given goes wrong, as
-    `slip` has them; crowded: the pages are printed from top to bottom.
-    """
+    """Drawn notes, each at most 640 pixels a side, in the mode's overview, with what was written of each so far."""
     side = mode.overview_px
-    notes = [draw_page(rng, shop, weights, crowded) for _ in range(count)]
     views = [make_views(Image.fromarray(note.image), mode) for note in notes]
-    pieces = [[shop.tokenizer.encode(letter, allow_special=False) for letter in note.text] for note in notes]
+    pieces = [_pieces(shop, note) for note in notes]
     texts = [list(itertools.chain(*each)) for each in pieces]
-    space = shop.tokenizer.encode(" ", allow_special=False)[-1]
-    written = [slip(rng, text, _other_words(rng, shop), space, corrupted, slips) for text in texts]
-    rows = [_row(rng, shop, view.layout, *each) for view, *each in zip(views, texts, written, strict=True)]
+    rows = [_row(rng, shop, *each) for each in zip((view.layout for view in views), texts, written, strict=True)]
     batch = _batch(shop, views, rows)
     centres = [_seen(note, mode) for note in notes]
     spots = [
@@ -172,6 +158,17 @@ def note_batch(
         torch.stack([reading_order(note.text, at, side) for note, at in zip(notes, centres, strict=True)]),
     )
     return replace(batch, print=print_)
+
+
+def text_ids(shop: Workshop, note: Drawn) -> list[int]:
+    """What is to be written about a note."""
+    return list(itertools.chain(*_pieces(shop, note)))
+
+
+def slipped(rng: random.Random, shop: Workshop, note: Drawn, stage: Stage) -> Written:
+    """The text of a note, as often wrong as the stage has it."""
+    space = shop.tokenizer.encode(" ", allow_special=False)[-1]
+    return slip(rng, text_ids(shop, note), _other_words(rng, shop), space, stage.corrupted, stage.slips)
 
 
 def cell_labels(text: str, centres: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.int64]:
@@ -232,6 +229,10 @@ def _row(
     ends = [*text, shop.tokenizer.eos]
     targets = [_IGNORED if place is None else ends[place] for place in (0, *written.following)]
     return torch.tensor(prompt + written.ids), torch.tensor([_IGNORED] * (len(prompt) - 1) + targets)
+
+
+def _pieces(shop: Workshop, note: Drawn) -> list[list[int]]:
+    return [shop.tokenizer.encode(letter, allow_special=False) for letter in note.text]
 
 
 def _other_words(rng: random.Random, shop: Workshop) -> list[list[int]]:

@@ -6,7 +6,8 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import TypeVar
 
 import torch
@@ -18,18 +19,43 @@ from dsocr.model.config import Config
 from dsocr.model.decoder import Decoder
 from dsocr.model.network import Network
 from dsocr.model.weights import save_network
-from dsocr.pages.modes import get_mode
-from dsocr.training.batches import CLASSES, PageBatch, Workshop, crop_batch, note_batch, pair_batch
+from dsocr.pages.modes import Mode, get_mode
+from dsocr.training.batches import (
+    CLASSES,
+    PageBatch,
+    Workshop,
+    crop_batch,
+    draw_page,
+    note_batch,
+    pair_batch,
+    slipped,
+    text_ids,
+)
+from dsocr.training.drawing import Drawn
 from dsocr.training.heads import Heads
 from dsocr.training.log import Log
 from dsocr.training.lora import add_pairs, is_pair, merged
 from dsocr.training.losses import Features, Shown, crop_loss, page_loss, see
 from dsocr.training.pairs import deal
 from dsocr.training.recipe import Recipe, Stage
+from dsocr.training.rollouts import write_down
+from dsocr.training.slips import Written
 
 _Size = TypeVar("_Size")
 _FREE = frozenset({"folder", "device", "measure_every", "save_every"})  # what may change when a run goes on
+_AHEAD = 32  # batches that are written at once
 Measure = Callable[[Network], float]
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """The drawn notes of one batch, with the chances that go on from there; rolled: whether they are written first."""
+
+    mode: Mode
+    shop: Workshop
+    notes: list[Drawn]
+    rolled: bool
+    rng: random.Random
 
 
 class Trainer:
@@ -47,6 +73,7 @@ class Trainer:
         self.stage, self.step = 0, 0
         self.optimiser: torch.optim.Optimizer | None = None
         self._kept: dict[int, tuple[Features, PageBatch]] = {}
+        self._rolled: dict[int, list[Written]] = {}
 
     def run(self) -> None:
         """Train through the stages from wherever the saved state stands."""
@@ -57,6 +84,7 @@ class Trainer:
             self._run_stage(self.recipe.stage[self.stage])
             self.stage, self.step, self.optimiser = self.stage + 1, 0, None
             self._kept.clear()
+            self._rolled.clear()
             self.save()
 
     def _run_stage(self, stage: Stage) -> None:
@@ -153,18 +181,47 @@ class Trainer:
         return features, batch
 
     def pages(self, stage: Stage, number: int) -> PageBatch:
-        """The batch of that number in the stage: it follows from the seed and the number alone."""
-        alike, own = self._chances(number)
-        mode = get_mode(choose(alike, stage.modes))
-        count = of_same_area(stage.batch, min(get_mode(name).overview_px for name in stage.modes), mode.overview_px)
+        """The batch of that number in the stage: it follows from the seed and the number alone.
+
+        But for what is rolled out: that follows from the weights as well, so that a run that goes on may see others.
+        """
         if stage.show == "pairs":
+            mode, count, _, own = self._size(stage, number)
             first = (number * workers() + worker()) * stage.batch
             pairs = [deal(self.shop.pairs, self.recipe.seed, first + index) for index in range(count)]
             return pair_batch(own, self.shop, pairs, mode)
-        crowded = alike.random() < stage.full
+        drawn = self._draw(stage, number)
+        if drawn.rolled:
+            written, shop = self._rolled_out(stage, number), replace(drawn.shop, prompts=self.shop.prompts[:1])
+        else:
+            written, shop = [slipped(drawn.rng, drawn.shop, note, stage) for note in drawn.notes], drawn.shop
+        return note_batch(drawn.rng, shop, drawn.notes, drawn.mode, written)
+
+    def _size(self, stage: Stage, number: int) -> tuple[Mode, int, random.Random, random.Random]:
+        """The mode of a batch and how many pages are in it, and the chances of `_chances` that go on from there."""
+        alike, own = self._chances(number)
+        mode = get_mode(choose(alike, stage.modes))
+        smallest = min(get_mode(name).overview_px for name in stage.modes)
+        return mode, of_same_area(stage.batch, smallest, mode.overview_px), alike, own
+
+    def _draw(self, stage: Stage, number: int) -> _Notes:
+        mode, count, alike, own = self._size(stage, number)
+        crowded, rolled = (alike.random() < share for share in (stage.full, stage.rolled))
         shop = self._shop(own, stage)
-        wrong = {"corrupted": stage.corrupted, "slips": stage.slips}
-        return note_batch(own, shop, count, mode, stage.text, crowded=crowded, **wrong)
+        return _Notes(mode, shop, [draw_page(own, shop, stage.text, crowded) for _ in range(count)], rolled, own)
+
+    def _rolled_out(self, stage: Stage, number: int) -> list[Written]:
+        """What the network writes about the notes of that number; those of the next numbers are written with them."""
+        if number not in self._rolled:
+            ahead = {each: self._draw(stage, each) for each in range(number, number + _AHEAD)}
+            for mode in {drawn.mode for drawn in ahead.values()}:
+                own = {each: drawn.notes for each, drawn in ahead.items() if drawn.rolled and drawn.mode == mode}
+                notes = list(chain(*own.values()))
+                texts = [text_ids(self.shop, note) for note in notes]
+                prompt, network = self.shop.prompts[0], merged(self.pupil)
+                written = iter(write_down(network, self.shop.tokenizer, notes, texts, prompt, mode.name))
+                self._rolled |= {each: list(islice(written, len(drawn))) for each, drawn in own.items()}
+        return self._rolled.pop(number)
 
     def _chances(self, number: int) -> tuple[random.Random, random.Random]:
         """For what all workers choose alike, or they would wait for each other, and for what each draws itself."""

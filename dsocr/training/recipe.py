@@ -36,7 +36,8 @@ class Stage:
     Of drawn pages only. stretch: how far print in crops is enlarged, least and most. styles: the share of batches
     with bold and slanted print too. text: the mixture to print. full: the chance of a batch of pages printed from
     top to bottom. corrupted: the share of text given to the decoder with a wrong character; slips: the chance at each
-    character that the reader before it left one out, or put one in (training/slips.py). dense, guide: weights of
+    character that the reader before it left one out, or put one in (training/slips.py); rolled: the share of batches
+    for which it is given what it has written about the pages itself (training/rollouts.py). dense, guide: weights of
     the training-only losses (cells; where to read next). forced: the share of pages whose gaze is forced, falling to
     zero half-way.
     """
@@ -63,6 +64,7 @@ class Stage:
     full: float = 0.0
     corrupted: float = 0.0
     slips: float = 0.0
+    rolled: float = 0.0
     dense: float = 0.0
     guide: float = 0.0
     forced: float = 0.0
@@ -90,8 +92,8 @@ class Stage:
             raise InputError(f"{self._said}: crops have no text to write and are new each time; decoder false, seen 1")
         if self.seen > 1 and self.sam:
             raise InputError(f"{self._said}: pages are seen again while SAM rests; seen = 1 or sam = false")
-        if self.show == "pairs" and (self.dense or self.guide or self.forced):
-            raise InputError(f"{self._said}: dense, guide and forced need drawn pages: set them to 0")
+        if self.show == "pairs" and (self.dense or self.guide or self.forced or self.slips or self.rolled):
+            raise InputError(f"{self._said}: dense, guide, forced, slips and rolled need drawn pages: set them to 0")
         if not 0 <= self.slips <= _MOST_SLIPS:
             raise InputError(f"{self._said}: slips is {self.slips}; it must be from 0 to {_MOST_SLIPS}")
 

@@ -8,13 +8,20 @@ from dataclasses import replace
 import torch
 
 from dsocr.pages.modes import get_mode
-from dsocr.training.batches import cell_labels, crop_batch, note_batch, pair_batch
+from dsocr.training.batches import cell_labels, crop_batch, draw_page, note_batch, pair_batch, slipped
+from dsocr.training.recipe import Stage
 from dsocr.training.text import ALPHABET
 from dsocr.views import PIXELS_PER_TOKEN
 
 
+def notes(shop, seed: int, count: int, mode: str = "small", **wrong):
+    rng, stage = random.Random(seed), Stage("read", 1, 1e-3, "notes", **wrong)
+    drawn = [draw_page(rng, shop, None, False) for _ in range(count)]
+    return note_batch(rng, shop, drawn, get_mode(mode), [slipped(rng, shop, note, stage) for note in drawn])
+
+
 def test_the_targets_are_the_text_and_the_places_hold_it(shop):
-    page = note_batch(random.Random(3), shop, 2, get_mode("small"))
+    page = notes(shop, 3, 2)
     for row in range(2):
         written = [index for index in page.targets[row].tolist() if index >= 0]
         assert written[-1] == shop.tokenizer.eos
@@ -58,14 +65,14 @@ def test_ink_wins_over_a_space_in_one_cell():
 
 
 def test_no_text_begins_before_the_place_that_is_said(shop):
-    batch = note_batch(random.Random(1), shop, 2, get_mode("tiny"))
+    batch = notes(shop, 1, 2, "tiny")
     side = 512 // PIXELS_PER_TOKEN
     assert batch.text_from >= side * (side + 1) + 1
     assert (batch.targets[:, : batch.text_from] == -100).all()
 
 
 def test_what_comes_next_is_right_after_slips_too(shop):
-    page = note_batch(random.Random(4), shop, 3, get_mode("small"), corrupted=0.1, slips=0.05)
+    page = notes(shop, 4, 3, corrupted=0.1, slips=0.05)
     for row in range(3):
         known = page.print.known[row]
         assert (page.targets[row][known] >= 0).all()
