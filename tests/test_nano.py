@@ -11,7 +11,7 @@ import dsocr
 
 PAGES = sorted((Path(__file__).parent / "golden" / "nano").glob("*.png"))
 MOST_BYTES, MOST_PARAMETERS = 30_000_000, 15_000_000
-REACHED = 0.12  # what this checkpoint stays under; docs/nano.md has the measured figures
+REACHED = 0.09  # what this checkpoint stays under; docs/nano.md has the measured figures
 
 
 @pytest.fixture(scope="module")

@@ -97,5 +97,5 @@ def test_nano_has_a_recipe_from_nothing():
     recipe = read_recipe(NANO_RECIPE, {"folder": Path("elsewhere")})
     assert recipe.start == NOTHING
     assert recipe.folder == Path("elsewhere")
-    assert [stage.show for stage in recipe.stage] == ["crops", "crops", "notes", "notes"]
+    assert [stage.show for stage in recipe.stage] == ["crops", "crops", "notes", "notes", "notes"]
     assert all(stage.seen == 3 for stage in recipe.stage if stage.show == "notes")
