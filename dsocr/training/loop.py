@@ -214,8 +214,9 @@ class Trainer:
         """What the network writes about the notes of that number; those of the next numbers are written with them."""
         if number not in self._rolled:
             ahead = {each: self._draw(stage, each) for each in range(number, number + _AHEAD)}
-            for mode in {drawn.mode for drawn in ahead.values()}:
-                own = {each: drawn.notes for each, drawn in ahead.items() if drawn.rolled and drawn.mode == mode}
+            rolled = {each: drawn for each, drawn in ahead.items() if drawn.rolled}
+            for mode in {drawn.mode for drawn in rolled.values()}:
+                own = {each: drawn.notes for each, drawn in rolled.items() if drawn.mode == mode}
                 notes = list(chain(*own.values()))
                 texts = [text_ids(self.shop, note) for note in notes]
                 prompt, network = self.shop.prompts[0], merged(self.pupil)

@@ -57,3 +57,12 @@ def test_a_network_learns_from_what_it_wrote_itself(trainer, tmp_path):
         truth = tokenizer.decode([index for index in targets[start:].tolist() if index >= 0])
         assert tokenizer.decode(ids[start + 1 :].tolist()) != truth  # a network of random weights writes anything else
     training.run()
+
+
+def test_a_mode_in_which_nothing_is_written_costs_nothing(trainer, tmp_path):
+    seldom = replace(READ, modes={"tiny": 0.5, "small": 0.5}, rolled=0.03)
+    training = trainer(seldom, folder=tmp_path / "seldom")
+    drawn = {number: training._draw(seldom, number) for number in range(64)}
+    first = next(number for number in drawn if drawn[number].rolled)
+    assert {each.mode.name for number, each in drawn.items() if first <= number < first + 32} == {"tiny", "small"}
+    assert training.pages(seldom, first).ids.shape[0] == len(drawn[first].notes)
