@@ -5,26 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 
-from dsocr.evaluation.omnidocbench.comparison import VERSIONS
-from dsocr.evaluation.omnidocbench.page import Distances, Scores, score_page
-from dsocr.evaluation.omnidocbench.truth import Block, Page, read_prediction, read_truth
+from dsocr.evaluation.omnidocbench.page import Distances, Scores
 from dsocr.evaluation.report import bootstrap
 from dsocr.evaluation.report.table import Cell, Column, Estimate, Table
-
-__all__ = [
-    "VERSIONS",
-    "Block",
-    "Distances",
-    "Page",
-    "Scores",
-    "language_table",
-    "overall",
-    "read_prediction",
-    "read_truth",
-    "score_page",
-    "source_table",
-    "table",
-]
 
 LANGUAGES = {"english": "English", "simplified_chinese": "Chinese"}
 # The benchmark's names for types of documents, and the paper's.
