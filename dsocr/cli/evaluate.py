@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsocr.cli.console import leave, open_voice
-from dsocr.cli.options import Device, Dtype, MaxTokens, Mode, Model, Quiet
+from dsocr.cli.options import Device, Dtype, Engine, EngineKey, MaxTokens, Mode, Model, Quiet, check_engine
 
 if TYPE_CHECKING:
     from dsocr.evaluation.report.writer import Fact, Report
     from dsocr.evaluation.trial import Benchmark, TokenCounter
     from dsocr.jobs.job import Voice
     from dsocr.ocr import OCR, Options
+    from dsocr.remote import RemoteReader
 
 app = typer.Typer(
     help="Measure how well and how fast pages are read, beside what was published.",
@@ -42,8 +43,21 @@ _Prompt = Annotated[
     typer.Option(metavar="TEXT", help="As for read.", show_default="free for fox, document for the others"),
 ]
 _FreePrompt = Annotated[str, typer.Option(metavar="TEXT", help="As for read.")]
-_Batch = Annotated[int, typer.Option(metavar="NUMBER", help="Most pages read at once.")]
+_Batch = Annotated[
+    int | None,
+    typer.Option(metavar="NUMBER", min=1, help="Most pages read at once.", show_default="8; 16 with --engine"),
+]
+_BATCH = 8  # pages at once where the model is loaded here
 _SIDES = 64, 8192  # pixels of a drawn page
+
+
+@dataclass(frozen=True)
+class Who:
+    """Who reads: its name, what more is told of it, and a way to it."""
+
+    name: str
+    told: str
+    open: Callable[[], OCR | RemoteReader]
 
 
 @dataclass(frozen=True)
@@ -53,15 +67,10 @@ class Asked:
     model: str | None = None
     device: str = "auto"
     dtype: str = "auto"
-    batch: int = 8
+    batch: int | None = None
     max_tokens: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The checkpoint's."""
-        from dsocr.model.checkpoint import default_checkpoint
-
-        return self.model or default_checkpoint()
+    engine: Sequence[str] | None = None
+    engine_key: str | None = None
 
     def options(self, mode: str, prompt: str) -> Options:
         """How pages are read; InputError for what cannot be."""
@@ -72,14 +81,23 @@ class Asked:
         options.check()
         return options
 
-    def reader(self) -> OCR:
-        """The checkpoint, loaded."""
-        from dsocr.ocr import load
+    def who(self, note: Callable[[str], None]) -> Who:
+        """The checkpoint, loaded when it is asked for, or the servers, which are found at once; note: told of them."""
+        if not self.engine:
+            from dsocr.ocr import load
 
-        return load(self.name, self.device, self.dtype, batch=self.batch)
+            read_here = partial(load, self.name, self.device, self.dtype, batch=self.batch or _BATCH)
+            return Who(self.name, f"{self.name}, dtype {self.dtype}", read_here)
+        from dsocr.remote import connect
+        from dsocr.remote.reader import DEFAULT_BATCH
+
+        check_engine(self.device, self.dtype)
+        reader = connect(self.engine, self.model, key=self.engine_key, note=note, batch=self.batch or DEFAULT_BATCH)
+        name = f"{reader.model} at {reader.name}"
+        return Who(name, name, lambda: reader)
 
     def counter(self) -> TokenCounter:
-        """Counts text tokens as this checkpoint does, without its weights."""
+        """Counts text tokens as the checkpoint here does, without its weights."""
         from dsocr.evaluation.trial import TokenCounter
         from dsocr.model.checkpoint import find_checkpoint
         from dsocr.model.tokenizer import Tokenizer
@@ -88,6 +106,13 @@ class Asked:
         return TokenCounter(
             f"the tokenizer of {self.name}", lambda text: len(tokenizer.encode(text, allow_special=False))
         )
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's here; what servers call theirs is no name here."""
+        from dsocr.model.checkpoint import default_checkpoint
+
+        return default_checkpoint() if self.engine or not self.model else self.model
 
 
 @app.command()
@@ -101,8 +126,10 @@ def fox(
     prompt: _Prompt = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    batch: _Batch = 8,
+    batch: _Batch = None,
     max_tokens: MaxTokens = None,
+    engine: Engine = None,
+    engine_key: EngineKey = None,
     quiet: Quiet = False,
 ) -> None:
     """Fox: dense pages read at high compression, beside the paper's table.
@@ -116,7 +143,7 @@ def fox(
 
         return open_fox(folder, limit)
 
-    asked = Asked(model, device, dtype, batch, max_tokens)
+    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key)
     leave(partial(_evaluate, "fox", open_it, asked, output, predictions, modes, prompt, quiet))
 
 
@@ -132,8 +159,10 @@ def omnidocbench(
     prompt: _Prompt = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    batch: _Batch = 8,
+    batch: _Batch = None,
     max_tokens: MaxTokens = None,
+    engine: Engine = None,
+    engine_key: EngineKey = None,
     quiet: Quiet = False,
 ) -> None:
     """OmniDocBench: text, formulas, tables and reading order, beside what was published.
@@ -146,7 +175,7 @@ def omnidocbench(
 
         return open_omnidocbench(folder, (output or _place("omnidocbench")) / "cdm", limit, version)
 
-    asked = Asked(model, device, dtype, batch, max_tokens)
+    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key)
     leave(partial(_evaluate, "omnidocbench", open_it, asked, output, predictions, modes, prompt, quiet))
 
 
@@ -161,8 +190,10 @@ def olmocr_bench(
     prompt: _Prompt = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    batch: _Batch = 8,
+    batch: _Batch = None,
     max_tokens: MaxTokens = None,
+    engine: Engine = None,
+    engine_key: EngineKey = None,
     quiet: Quiet = False,
 ) -> None:
     """olmOCR-bench: small tests of what must stand in a page's text, and what must not.
@@ -176,7 +207,7 @@ def olmocr_bench(
 
         return open_olmocr(folder, limit)
 
-    asked = Asked(model, device, dtype, batch, max_tokens)
+    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key)
     leave(partial(_evaluate, "olmocr-bench", open_it, asked, output, predictions, modes, prompt, quiet))
 
 
@@ -197,8 +228,10 @@ def compression(
     prompt: _FreePrompt = "free",
     device: Device = "auto",
     dtype: Dtype = "auto",
-    batch: _Batch = 8,
+    batch: _Batch = None,
     max_tokens: MaxTokens = None,
+    engine: Engine = None,
+    engine_key: EngineKey = None,
     quiet: Quiet = False,
 ) -> None:
     """The paper's curve in small: ever more text on a page of one size, read with ever fewer vision tokens.
@@ -206,7 +239,7 @@ def compression(
     The text is printed as large as fits, up to 26 pixels. A page of at most 640 pixels a side has no tiles: gundam
     then reads it as base does.
     """
-    asked = Asked(model, device, dtype, batch, max_tokens)
+    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key)
 
     def work() -> int:
         from dsocr.evaluation import compression as curve
@@ -218,9 +251,10 @@ def compression(
         options, counter = asked.options(wanted[0], prompt), asked.counter()
         sheets = curve.draw_sheets(_read_prose(text) if text else LETTERS, counter, counts, each, pixels, seed)
         with open_voice(quiet, stats=False, moves=True) as voice:
-            voice.note(f"{len(sheets)} pages, each in {len(wanted)} modes, with {asked.name}")
-            pages = curve.read_sheets(asked.reader(), sheets, options, wanted, _mover(voice))
-            facts = _facts(asked, prompt, ", ".join(wanted))
+            who = asked.who(voice.note)
+            voice.note(f"{len(sheets)} pages, each in {len(wanted)} modes, with {who.name}")
+            pages = curve.read_sheets(who.open(), sheets, options, wanted, _mover(voice))
+            facts = _facts(who, prompt, ", ".join(wanted))
             report = curve.report(pages, sheets, counter, facts, (fox_table(),), paper_curves())
             _give(report, output or _place("compression"), voice)
         return 0
@@ -240,28 +274,29 @@ def throughput(
     model: Model = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    batch: _Batch = 8,
+    batch: _Batch = None,
     max_tokens: MaxTokens = None,
+    engine: Engine = None,
+    engine_key: EngineKey = None,
     quiet: Quiet = False,
 ) -> None:
     """Pages a day on this device, opening and drawing them included, beside the published figures.
 
     All files are read once to warm up, and that does not count.
     """
-    asked = Asked(model, device, dtype, batch, max_tokens)
+    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key)
 
     def work() -> int:
         from dsocr.evaluation import throughput as pace
-        from dsocr.evaluation.report.writer import Fact
         from dsocr.pages import find_inputs
 
         options = asked.options(mode, prompt)
         sources = list(find_inputs(files))
-        reader = asked.reader()
         with open_voice(quiet, stats=False, moves=True) as voice:
+            who = asked.who(voice.note)
+            reader = who.open()
             measured = pace.measure(reader, sources, options, seconds, voice.note)
-            device = Fact("device", f"{pace.describe_device(reader.network.device)}, {reader.network.dtype}")
-            facts = (*_facts(asked, prompt, mode), device, Fact("read at once", str(reader.batch)))
+            facts = (*_facts(who, prompt, mode), *pace.describe(reader))
             _give(pace.report(measured, facts), output or _place("throughput"), voice)
         return 0
 
@@ -286,15 +321,17 @@ def compare(
     model: Model = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    batch: _Batch = 8,
+    batch: _Batch = None,
     max_tokens: MaxTokens = None,
+    engine: Engine = None,
+    engine_key: EngineKey = None,
     quiet: Quiet = False,
 ) -> None:
     """dsocr beside other programs, on your files: how well, where page.txt beside page.png tells, and how fast.
 
     For example: --contestant 'tesseract=tesseract {file} stdout'
     """
-    asked = Asked(model, device, dtype, batch, max_tokens)
+    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key)
 
     def work() -> int:
         from dsocr.errors import InputError
@@ -307,7 +344,8 @@ def compare(
         options = asked.options(mode, prompt)
         with open_voice(quiet, stats=False, moves=True) as voice:
             if not alone:
-                own = contest.own_contestant(asked.reader(), options, f"{asked.name}, {mode}, prompt {prompt}")
+                who = asked.who(voice.note)
+                own = contest.own_contestant(who.open(), options, f"{who.name}, {mode}, prompt {prompt}")
                 contest.warm_up(own, paths[0])
                 contestants = [own, *contestants]
             measured = contest.compare(contestants, paths, _mover(voice))
@@ -341,9 +379,10 @@ def _evaluate(
             facts = tuple(Fact(trial.name, str(trial.folder)) for trial in trials)
         else:
             options = asked.options(wanted[0], question)
-            way = Way(asked.name, wanted[0], question, asked.dtype, asked.max_tokens)
-            trials = read_trials(benchmark, asked.reader, options, wanted, way, folder, voice.note, _mover(voice))
-            facts = _facts(asked, question, ", ".join(wanted))
+            who = asked.who(voice.note)
+            way = Way(who.name, wanted[0], question, asked.dtype, asked.max_tokens)
+            trials = read_trials(benchmark, who.open, options, wanted, way, folder, voice.note, _mover(voice))
+            facts = _facts(who, question, ", ".join(wanted))
         voice.note("scoring")
         _give(report(benchmark, trials, counter, facts), folder, voice)
         benchmark.write_more(trials, folder)
@@ -359,10 +398,10 @@ def _give(report: Report, folder: Path, voice: Voice) -> None:
     voice.note(f"written to {folder}: {', '.join(file.name for file in files)}")
 
 
-def _facts(asked: Asked, prompt: str, modes: str) -> tuple[Fact, ...]:
+def _facts(who: Who, prompt: str, modes: str) -> tuple[Fact, ...]:
     from dsocr.evaluation.report.writer import Fact as Told
 
-    return Told("model", f"{asked.name}, dtype {asked.dtype}"), Told("mode", modes), Told("prompt", prompt)
+    return Told("model", who.told), Told("mode", modes), Told("prompt", prompt)
 
 
 def _mover(voice: Voice) -> Callable[[str], None]:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from dsocr.errors import InputError
+
 Model = Annotated[
     str | None,
     typer.Option(
@@ -33,3 +35,23 @@ MaxTokens = Annotated[
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also say what the pages are read with.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only on stderr.")]
+Engine = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help="Have running servers read: vLLM, SGLang or dsocr, such as http://host:8000/v1; several with commas.",
+        show_default="the model is loaded here",
+    ),
+]
+EngineKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT", envvar="DSOCR_ENGINE_KEY", help="The key that they ask for.", show_default="none is sent"
+    ),
+]
+
+
+def check_engine(*own: str | None) -> None:
+    """InputError where something is asked for that is the servers' own: device, dtype or memory."""
+    if any(each not in ("auto", None) for each in own):
+        raise InputError("with --engine, --device, --dtype and --memory are the server's own: leave them out")

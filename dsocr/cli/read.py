@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsocr.cli.console import leave, open_voice, tell_more
-from dsocr.cli.options import Device, Dtype, MaxTokens, Memory, Mode, Model, Quiet, Verbose
+from dsocr.cli.options import (
+    Device,
+    Dtype,
+    Engine,
+    EngineKey,
+    MaxTokens,
+    Memory,
+    Mode,
+    Model,
+    Quiet,
+    Verbose,
+    check_engine,
+)
 from dsocr.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,20 +114,8 @@ def read(
         ),
     ] = None,
     memory: Memory = None,
-    engine: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="URL",
-            help="Have running servers read: vLLM, SGLang or dsocr, such as http://host:8000/v1; several with commas.",
-            show_default="the model is loaded here",
-        ),
-    ] = None,
-    engine_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", envvar="DSOCR_ENGINE_KEY", help="The key that they ask for.", show_default="none is sent"
-        ),
-    ] = None,
+    engine: Engine = None,
+    engine_key: EngineKey = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -247,8 +247,8 @@ def read(
         style = MarkdownStyle(tables, maths, page_marks, FURNITURE if no_headers else frozenset())
         if engine and ray:
             raise InputError("--engine and --ray: servers read, or a cluster, not both")
-        if engine and (device, dtype, memory) != ("auto", "auto", None):
-            raise InputError("with --engine, --device, --dtype and --memory are the server's own: leave them out")
+        if engine:
+            check_engine(device, dtype, memory)
         name = model or ("" if engine else default_checkpoint())
         job = Job(
             inputs=tuple(walk_inputs(files, recursive=recursive)),

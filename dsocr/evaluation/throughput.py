@@ -15,9 +15,10 @@ from dsocr.errors import InputError
 from dsocr.evaluation.predict import Reader
 from dsocr.evaluation.report.table import Column, Table
 from dsocr.evaluation.report.writer import Fact, Report, Section
-from dsocr.ocr import Options
+from dsocr.ocr import OCR, Options
 from dsocr.pages import Source
 from dsocr.reading import Reading
+from dsocr.remote import RemoteReader
 
 DAY = 24 * 3600  # seconds
 PAGES_A_DAY = 200_000  # the paper, one A100-40G
@@ -108,7 +109,17 @@ def report(pace: Pace, facts: Sequence[Fact]) -> Report:
     )
 
 
-def describe_device(device: torch.device) -> str:
+def describe(reader: OCR | RemoteReader) -> tuple[Fact, ...]:
+    """On what it reads, and how much at once."""
+    if isinstance(reader, RemoteReader):
+        servers = Fact("servers", ", ".join(str(server.address) for server in reader.servers))
+        return servers, Fact("read at once", f"{reader.batch} by each server")
+    network = reader.network
+    device = Fact("device", f"{_describe_device(network.device)}, {network.dtype}")
+    return device, Fact("read at once", str(reader.batch))
+
+
+def _describe_device(device: torch.device) -> str:
     """Which device, and with how many threads where it is the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

@@ -48,7 +48,7 @@ class RemoteReader:
         if batch < 1:
             raise InputError(f"batch is {batch}; it must be 1 or more")
         self.servers = servers
-        self._batch, self._note, self._habits = batch, note, habits
+        self.batch, self._note, self._habits = batch, note, habits
 
     @property
     def name(self) -> str:
@@ -95,7 +95,7 @@ class RemoteReader:
             walk(sources, options),
             mode,
             partial(_begin, asked=asked, pool=pool),
-            self._batch * len(able),
+            self.batch * len(able),
             shelf,
             skip_blank=options.skip_blank,
             rotate=options.rotate,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from served import MODEL, Fake
 from typer.testing import CliRunner
 
 from dsocr.cli import app
@@ -85,6 +86,38 @@ def test_what_others_have_read_is_scored_without_reading(name, folder, checkpoin
     result = dsocr_says(name, folder, "--predictions", place, "--model", checkpoint, "-o", tmp_path / "second")
     assert result.exit_code == 0
     assert f"- tiny: {place}" in result.stdout
+
+
+def test_a_server_reads_a_benchmark(name, folder, tmp_path):
+    arguments = (name, folder, "--modes", "gundam", "-o", tmp_path / "out", "--engine")
+    with Fake().running() as server:
+        result = dsocr_says(*arguments, server.url)
+        asked = len(server.forms)
+        again = dsocr_says(*arguments, server.url)
+        assert (asked, len(server.forms)) == (len(PAGES), asked)
+    assert (result.exit_code, again.exit_code) == (0, 0)
+    assert f"- model: {MODEL} at vLLM 0.12.0\n" in result.stdout
+    texts = (tmp_path / "out" / "predictions" / "gundam").rglob("*.md")
+    assert {path.read_text().strip() for path in texts} == {"some words"}
+    with Fake("sglang").running() as other:
+        assert f"made with model '{MODEL} at vLLM 0.12.0'" in mistake(dsocr_says(*arguments, other.url, "-q"))
+
+
+def test_a_server_has_no_device_here(name, folder):
+    told = mistake(dsocr_says(name, folder, "--engine", "http://127.0.0.1:9", "--device", "cpu"))
+    assert "--device, --dtype and --memory are the server's own" in told
+
+
+def test_a_servers_curve_pace_and_place_among_others(page, tmp_path):
+    with Fake().running() as server:
+        there = ("--engine", server.url, "-o", tmp_path / "out")
+        curve = dsocr_says("compression", "--lengths", "30", "--each", 1, "--modes", "gundam", *there)
+        pace = dsocr_says("throughput", page, "--seconds", 0, *there)
+        contest = dsocr_says("compare", page, *there)
+    assert [said.exit_code for said in (curve, pace, contest)] == [0, 0, 0]
+    assert f"- servers: {server.url}\n" in pace.stdout
+    assert "- read at once: 16 by each server\n" in pace.stdout
+    assert f"{MODEL} at vLLM 0.12.0, gundam, prompt document" in contest.stdout
 
 
 def test_nano_reads_a_benchmark(tmp_path):
