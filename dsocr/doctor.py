@@ -177,7 +177,7 @@ def _memory(wishes: Wishes) -> Check:
     from dsocr.engine.kv_cache import available_memory, block_bytes, blocks_for, show_bytes
     from dsocr.model.config import read_config
     from dsocr.model.weights import stored_bytes
-    from dsocr.ocr import choose_device, choose_dtype
+    from dsocr.ocr import choose_device, choose_dtype, describe_dtype
 
     folder, device = _folder(wishes), choose_device(wishes.device)
     kept = choose_dtype(wishes.dtype if wishes.dtype not in ("int8", "int4") else "auto", device, folder)
@@ -187,7 +187,7 @@ def _memory(wishes: Wishes) -> Check:
     page = blocks_for(decoder.max_positions) * block_bytes(*shape, kept or torch.bfloat16)
     free = available_memory(device)
     found = f"{show_bytes(free)} free on {device}; weights {show_bytes(weights)}, one page up to {show_bytes(page)}"
-    found += f", {str(kept or 'as stored').removeprefix('torch.')}"
+    found += f", {describe_dtype(kept)}"
     if weights + page <= free:
         return Check("memory", "fine", found)
     if device.type == "cpu" and kept is None and page < free:

@@ -24,7 +24,7 @@ from dsocr.model.checkpoint import default_checkpoint, find_checkpoint
 from dsocr.model.config import Config, read_config
 from dsocr.model.network import Network
 from dsocr.model.quantised import BITS, quantise
-from dsocr.model.speed import speed_up
+from dsocr.model.speed import multiplies_bfloat16, speed_up
 from dsocr.model.tokenizer import Tokenizer
 from dsocr.model.weights import load_network, stored_bytes
 from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS, BrokenPage, Child, Mode, Page, Source, get_mode, open_pages
@@ -60,7 +60,8 @@ def load(
 
     device: auto (CUDA, else MPS, else CPU) or a torch device; dtype: auto, float32, bfloat16 or float16, and int8 or
     int4 for a decoder in few bits beside an encoder as auto has it. On a CPU, auto keeps a large checkpoint as it is
-    stored, mapped into memory and not copied. batch: how many pages are
+    stored, mapped into memory and not copied; but the encoder is float32 where the CPU does not multiply bfloat16.
+    batch: how many pages are
     read at once, 8 unless it is said. memory: most bytes, or such as "4G", for the keys and values of all their
     places, half of what is free unless it is said. lazily: the weights are loaded when a page needs them, and what is
     wrong with them is said then. Raises InputError.
@@ -86,6 +87,8 @@ def _load_network(folder: Path, config: Config, image_token_id: int, device: tor
     try:
         kept = choose_dtype(dtype, device, folder)
         network = load_network(folder, config, image_token_id, device=device, dtype=kept)
+        if kept is None and not multiplies_bfloat16():
+            network.deep_encoder.float()  # The decoder waits for memory and not for products: it stays as it is.
         if dtype in BITS:
             quantise(network.decoder, BITS[dtype])
     except (MemoryError, RuntimeError) as error:
@@ -441,3 +444,10 @@ def choose_dtype(name: str, device: torch.device, folder: Path) -> torch.dtype |
     if device.type == "mps":
         return torch.float16
     return torch.float32 if stored_bytes(folder) <= _SMALL else None
+
+
+def describe_dtype(kept: torch.dtype | None) -> str:
+    """What `choose_dtype` has chosen, in words."""
+    if kept:
+        return str(kept).removeprefix("torch.")
+    return "as stored" if multiplies_bfloat16() else "as stored, the encoder float32"

@@ -18,7 +18,7 @@ from dsocr.jobs.whole import is_leftover, write_whole
 from dsocr.model.config import read_config
 from dsocr.model.quantised import BITS
 from dsocr.model.weights import weight_files
-from dsocr.ocr import Options, choose_dtype
+from dsocr.ocr import Options, choose_dtype, describe_dtype
 from dsocr.pages import Page
 from dsocr.pages.sideways import TURNS
 from dsocr.reading import Known, Reading
@@ -147,7 +147,7 @@ def make_recipe(folder: Path, options: Options, checkpoint: str, dtype: str, dev
 
     checkpoint: as `identify` has it; dtype: as it was asked for.
     """
-    numbers = dtype if dtype in BITS else str(choose_dtype(dtype, device, folder) or "as stored")
+    numbers = dtype if dtype in BITS else describe_dtype(choose_dtype(dtype, device, folder))
     return recipe_of(options, checkpoint, numbers, read_config(folder).decoder.max_positions)
 
 

@@ -18,6 +18,7 @@ from dsocr.errors import InputError
 from dsocr.model.config import Config
 from dsocr.model.decoder import Decoder
 from dsocr.model.network import Network
+from dsocr.model.speed import multiplies_bfloat16
 from dsocr.model.weights import save_network
 from dsocr.pages.modes import Mode, get_mode
 from dsocr.training.batches import (
@@ -145,10 +146,17 @@ class Trainer:
 
     def _teach(self, stage: Stage, place: int) -> Shown:
         """The gradients of one batch."""
-        with torch.autocast(self.pupil.device.type, torch.bfloat16, enabled=self.recipe.precision != "float32"):
+        with torch.autocast(self.pupil.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             loss, shown = self.loss(stage, place)
         (loss / stage.accumulate).backward()  # type: ignore[no-untyped-call]
         return shown
+
+    @property
+    def in_bfloat16(self) -> bool:
+        """Whether products are; float32 ones are faster on a CPU that has no instructions for bfloat16."""
+        if self.recipe.precision == "auto":
+            return self.pupil.device.type != "cpu" or multiplies_bfloat16()
+        return self.recipe.precision == "bfloat16"
 
     def loss(self, stage: Stage, place: int) -> tuple[Tensor, Shown]:
         """The loss of the batch at a place of the stage, and figures for the log."""
@@ -213,6 +221,7 @@ class Trainer:
     def _rolled_out(self, stage: Stage, number: int) -> list[Written]:
         """What the network writes about the notes of that number; those of the next numbers are written with them."""
         if number not in self._rolled:
+            rng = self._chances(number)[1]
             ahead = {each: self._draw(stage, each) for each in range(number, number + _AHEAD)}
             rolled = {each: drawn for each, drawn in ahead.items() if drawn.rolled}
             for mode in {drawn.mode for drawn in rolled.values()}:
@@ -220,7 +229,7 @@ class Trainer:
                 notes = list(chain(*own.values()))
                 texts = [text_ids(self.shop, note) for note in notes]
                 prompt, network = self.shop.prompts[0], merged(self.pupil)
-                written = iter(write_down(network, self.shop.tokenizer, notes, texts, prompt, mode.name))
+                written = iter(write_down(rng, network, self.shop.tokenizer, notes, texts, prompt, mode.name))
                 self._rolled |= {each: list(islice(written, len(drawn))) for each, drawn in own.items()}
         return self._rolled.pop(number)
 

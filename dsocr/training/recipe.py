@@ -109,7 +109,7 @@ class Recipe:
     folder: where the checkpoint, the state, the log and the curves go. start: nano, a folder, a hub name, or nothing;
     shape: from nothing, the checkpoint whose config.json and tokenizer.json are taken. lora: the rank of the pairs that
     learn beside frozen linear layers; 0 trains the weights themselves. precision: bfloat16 or float32 for products;
-    auto is bfloat16.
+    auto is bfloat16, but on a CPU that has no instructions for it.
 
     pairs, held_out: folders of images, each with its text; without held_out, keep_back of the pairs (or drawn pages)
     are kept from training. They are read every measure_every steps and at every stage's end; 0 reads none but at the
