@@ -65,8 +65,10 @@ def parse_url(text: str) -> Url:
         raise InputError(f"{_brief(text)}: only addresses with http:// or https:// are read")
     if "\\" in text or not text.isprintable():
         raise InputError(f"{_brief(text)}: a backslash or an invisible character is in the address")
-    if parts is None or "@" in parts["host"]:
-        raise InputError(f"{_brief(text)}: not an address; one without a password reads https://host/page.pdf")
+    if "@" in text.partition("//")[2].partition("/")[0]:
+        raise InputError(f"{_brief(text)}: addresses with a name or a password before an @ are not used; leave it out")
+    if parts is None:
+        raise InputError(f"{_brief(text)}: not an address; one reads https://host/page.pdf")
     scheme = parts["scheme"].lower()
     port = int(parts["port"] or _PORTS[scheme])
     if not 0 < port < 2**16:
@@ -111,6 +113,6 @@ def _parse_host(host: str, text: str) -> str:
 
 
 def _brief(text: str | os.PathLike[str]) -> str:
-    """An address as it may stand in a message: without what follows a ?, and not longer than a line."""
-    shown = show(str(text).partition("?")[0])
+    """An address as it may stand in a message: without a password and what follows a ?, and not longer than a line."""
+    shown = show(re.sub(r"(?<=//)[^/]*@", "…@", str(text).partition("?")[0]))
     return shown if len(shown) <= 100 else f"{shown[:99]}…"

@@ -317,6 +317,12 @@ class TestAddresses:
     def test_a_sound_one_is_taken_apart(self, text: str, url: Url) -> None:
         assert parse_url(text) == url
 
+    @pytest.mark.parametrize("text", ["http://me:s3cret@host/", "https://s3cret@host:8/a.pdf", "http://a@s3cret@c"])
+    def test_a_password_in_an_address_is_not_repeated(self, text):
+        with pytest.raises(InputError, match="a password before an @") as refused:
+            parse_url(text)
+        assert "s3cret" not in str(refused.value)
+
     @pytest.mark.parametrize(
         "text",
         [
