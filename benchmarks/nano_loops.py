@@ -1,7 +1,8 @@
 """Real loops: pages that nano cannot read, how often it repeats itself on them, and whether that is noticed.
 
-`python benchmarks/nano_loops.py [--each 10] [--seed 1] [--show]`: so many pages of each kind, written without the rule
-against repeated n-grams until nano ends them or 1,500 tokens are written; what is written is then read along with.
+`python benchmarks/nano_loops.py [--each 10] [--modes gundam] [--seed 1] [--show]`: so many pages of each kind, written in
+each mode without the rule against repeated n-grams until nano ends them or 1,500 tokens are written; what is written is
+then read along with. nano has learned one mode alone: in the others it is as lost as a reader can be.
 --show prints the end of each page that never ended and was not noticed, and of each that ended and was: look at them.
 """
 
@@ -134,11 +135,10 @@ KINDS: dict[str, Callable[[random.Random], Image.Image]] = {
 }
 
 
-def written(each: int, seed: int) -> Iterator[Wrote]:
+def written(reader: dsocr.OCR, each: int, seed: int, mode: str) -> Iterator[Wrote]:
     """What nano writes about so many pages of each kind."""
-    reader = dsocr.load("nano", batch=16)
     sampling = Sampling(max_tokens=MOST, ngram_rule="none")
-    options = Options("gundam", "document", sampling=sampling, loops="keep", skip_blank=False)
+    options = Options(mode, "document", sampling=sampling, loops="keep", skip_blank=False)
     rng = random.Random(seed)
     names = [kind for kind in KINDS for _ in range(each)]
     pages = [KINDS[kind](rng).convert("RGB") for kind in names]
@@ -151,10 +151,13 @@ def written(each: int, seed: int) -> Iterator[Wrote]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--each", type=int, default=10)
+    parser.add_argument("--modes", default="gundam")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--show", action="store_true")
     asked = parser.parse_args()
-    every = list(written(asked.each, asked.seed))
+    reader, every = dsocr.load("nano", batch=16), list[Wrote]()
+    for mode in asked.modes.split(","):
+        every += written(reader, asked.each, asked.seed, mode)
     print("| pages | never ended | noticed | surplus, median | worst | ended by nano | noticed all the same |")
     print("|---|---|---|---|---|---|---|")
     for kind in [*KINDS, "all"]:

@@ -27,12 +27,14 @@ class Level:
     features: frozenset[str] = frozenset()
 
 
+_VNNI = Level(
+    "avx512-vnni",
+    ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"),
+    frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "fma", "f16c"}),
+)
 LEVELS = (  # the best first
-    Level(
-        "avx512",
-        ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx512bf16", "-mfma", "-mf16c"),
-        frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "avx512_bf16", "fma", "f16c"}),
-    ),
+    Level("avx512", (*_VNNI.options, "-mavx512bf16"), _VNNI.features | {"avx512_bf16"}),
+    _VNNI,  # as Intel's processors for servers have it from 2019 on
     Level("avx2", ("-mavx2", "-mfma", "-mf16c"), frozenset({"avx2", "fma", "f16c"})),
     Level("plain"),
 )
@@ -46,7 +48,7 @@ def core() -> ctypes.CDLL | None:
 
 @cache
 def level() -> str | None:
-    """What the loaded core is: "avx512", "avx2", "plain", or None."""
+    """What the loaded core is: "avx512", "avx512-vnni", "avx2", "plain", or None."""
     features = cpu_features()
     for known in LEVELS:
         if known.features <= features and load(known) is not None:

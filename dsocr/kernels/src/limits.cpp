@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <ctime>
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512VNNI__)
 #include <immintrin.h>
 #endif
 
@@ -14,7 +14,7 @@ constexpr int LANES = 16, CHAINS = 12;  // enough independent chains to hide the
 
 volatile double sink;  // so that no compiler finds the work useless
 
-#if !defined(__AVX512BF16__)
+#if !defined(__AVX512VNNI__)
 template <typename Value>
 double multiply_add(int64_t rounds) {
     Value sums[CHAINS][LANES] = {}, factors[LANES];
@@ -69,7 +69,7 @@ double limit_read(const void* buffer, int64_t bytes, int threads) {
 
 double limit_fp32(int64_t rounds, int threads) {
     return rate(threads, operations(2, rounds), [=](int) {
-#if defined(__AVX512BF16__)
+#if defined(__AVX512VNNI__)
         __m512 sums[CHAINS], factor = _mm512_set1_ps(0.5f);
         for (auto& sum : sums) sum = _mm512_setzero_ps();
         for (int64_t round = 0; round < rounds; round++) {
@@ -106,7 +106,7 @@ double limit_bf16(int64_t rounds, int threads) {
 }
 
 double limit_int8(int64_t rounds, int threads) {
-#if defined(__AVX512BF16__)
+#if defined(__AVX512VNNI__)
     return rate(threads, operations(8, rounds), [=](int) {
         __m512i sums[CHAINS], bytes = _mm512_set1_epi8(1);
         for (auto& sum : sums) sum = _mm512_setzero_si512();
