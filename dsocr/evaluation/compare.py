@@ -13,9 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from dsocr.document import to_text
-from dsocr.document.blocks import OK
+from dsocr.document.blocks import BLANK, OK
 from dsocr.errors import InputError
 from dsocr.evaluation import edit
 from dsocr.evaluation.predict import Reader
@@ -25,18 +27,28 @@ from dsocr.evaluation.report.writer import Fact, Report, Section
 from dsocr.evaluation.words import distinct_overlap, split_both
 from dsocr.ocr import Options
 from dsocr.reading import Reading
+from dsocr.remote import RemoteReader
 
 FILE = "{file}"
 _SHOWN = 120  # characters of a program's complaint
+_SHARES = (
+    "Shares are over files whose text is known, white space as single spaces; precision and recall are of distinct "
+    "words; seconds are over files that could be read."
+)
+_IS_LOADED = "dsocr has loaded its checkpoint and read one file before the clock starts."
+_SERVERS_RUN = "dsocr's servers run, and have read one file, before the clock starts; they may still know that file."
+_COMMAND_STARTS = "A command is a new process for each file, its start included."
+_BRACKETS = "In brackets: where the mean of 95 % of samples drawn again from these files lies."
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """Somebody who reads: `read` gives a file's text, or raises Failure."""
+    """Somebody who reads: `read` gives a file's text, or raises Failure; start: what lies before the clock's start."""
 
     name: str
     how: str
     read: Callable[[Path], str]
+    start: str = ""
 
 
 class Failure(Exception):
@@ -71,37 +83,43 @@ def parse_contestant(text: str, limit: float) -> Contestant:
         raise InputError(f"contestant {name!r}: its command cannot be taken apart ({error}): {command}") from None
     if shutil.which(parts[0]) is None:
         raise InputError(f"contestant {name!r}: there is no program {parts[0]!r} here; install it or give its path")
-    return Contestant(name, command.strip(), partial(run_command, parts, limit))
+    return Contestant(name, command.strip(), partial(run_command, parts, limit), _COMMAND_STARTS)
 
 
 def own_contestant(reader: Reader, options: Options, how: str) -> Contestant:
-    """dsocr itself, in this process, its checkpoint loaded before the clock starts."""
-    return Contestant("dsocr", how, partial(_read_here, reader, options))
+    """dsocr itself, in this process, its checkpoint loaded before the clock starts, or its servers running."""
+    start = _SERVERS_RUN if isinstance(reader, RemoteReader) else _IS_LOADED
+    return Contestant("dsocr", how, partial(_read_here, reader, options), start)
 
 
 def run_command(parts: Sequence[str], limit: float, file: Path) -> str:
-    """What the command writes to stdout for a file; Failure where it takes too long or ends badly."""
+    """What the command has written to stdout for a file when it ends; Failure where that is too late, or badly.
+
+    Whatever it has started ends with it.
+    """
     command = [part.replace(FILE, str(file)) for part in parts]
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=os.name == "posix",  # so that it can be ended with all that it has started
-        )
-    except OSError as error:
-        raise Failure(error.strerror or str(error)) from None
-    try:
-        written, complaint = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        raise Failure(f"not done after {limit:g} s") from None
-    finally:
-        _end(process)
-    if process.returncode:
-        last = complaint.decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise Failure(": ".join([f"exit code {process.returncode}", *last])[:_SHOWN])
-    return written.decode("utf-8", "replace")
+    # Files and not pipes: a pipe ends when the last of those that the command has started lets go of it.
+    with TemporaryFile() as answer, TemporaryFile() as complaint:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=answer,
+                stderr=complaint,
+                start_new_session=os.name == "posix",  # so that it can be ended with all that it has started
+            )
+        except OSError as error:
+            raise Failure(error.strerror or str(error)) from None
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"not done after {limit:g} s") from None
+        finally:
+            _end(process)
+        if process.returncode:
+            last = _text(complaint).strip().splitlines()[-1:]
+            raise Failure(": ".join([f"exit code {process.returncode}", *last])[:_SHOWN])
+        return _text(answer)
 
 
 def warm_up(contestant: Contestant, file: Path) -> None:
@@ -149,12 +167,7 @@ def report(measured: Sequence[Measured], contestants: Sequence[Contestant], fact
         *(Column("word precision", ".1%"), Column("word recall", ".1%"), Column("seconds a file", ".2f")),
     )
     rows = tuple(_row(contestant.name, measured) for contestant in contestants)
-    note = (
-        "Shares are over files whose text is known, white space as single spaces; precision and recall are of distinct "
-        "words; seconds are over files that could be read. dsocr has loaded its checkpoint and read one file "
-        "before the clock starts; a command is a new process for each file, its start included. In brackets: where the "
-        "mean of 95 % of samples drawn again from these files lies."
-    )
+    note = " ".join([_SHARES, *dict.fromkeys(each.start for each in contestants if each.start), _BRACKETS])
     return Report(
         "Comparison",
         told,
@@ -183,24 +196,33 @@ def _measure(contestant: Contestant, file: Path) -> Measured:
 
 
 def _read_here(reader: Reader, options: Options, file: Path) -> str:
+    """The file's text; Failure for a page that is not ok or blank: `dsocr read` would end with an error there."""
     pages = []
     for step in reader.readings_of([file], options):
         if isinstance(step, Reading):
-            pages.append(to_text(replace(step.transcript(keep_image=False), status=OK, reason=None)))
+            pages.append(step.transcript(keep_image=False))
         elif step.error:
             raise Failure(str(step.error))
-    return "\n".join(pages)
+    lost = next((page for page in pages if page.status not in (OK, BLANK)), None)
+    if lost:
+        why = f": {lost.reason}" if lost.reason else ""
+        raise Failure(f"page {lost.page} {lost.status}{why}"[:_SHOWN])
+    return "\n".join(to_text(replace(page, status=OK, reason=None)) for page in pages)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """A program that still runs is ended, and so is whatever it has started."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            if os.name == "posix":
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-    process.communicate()
+    """A program that still runs is ended, and so is whatever it has started, though it itself be gone."""
+    with suppress(ProcessLookupError, PermissionError):  # a group of which nobody is left
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif process.poll() is None:
+            process.kill()
+    process.wait()
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace")
 
 
 def _plain(text: str) -> str:

@@ -65,6 +65,15 @@ def test_a_program_that_takes_too_long_is_ended_with_all_it_has_started(tmp_path
     assert not mark.exists()
 
 
+def test_a_child_that_holds_on_to_the_output_is_not_waited_for_and_ended(tmp_path):
+    mark = tmp_path / "mark"
+    began = time.monotonic()
+    assert run_command(["sh", "-c", f"(sleep 3; touch {mark}) & echo hi", "{file}"], 2, tmp_path) == "hi\n"
+    assert time.monotonic() - began < 2
+    time.sleep(3.5)
+    assert not mark.exists()
+
+
 def test_a_program_that_ends_badly_tells_its_last_words(tmp_path):
     with pytest.raises(Failure, match="exit code 3: out of ink"):
         run_command(python("import sys; print('out of ink', file=sys.stderr); sys.exit(3)"), 30, tmp_path)
@@ -124,6 +133,32 @@ def test_a_file_that_dsocr_cannot_open_is_a_failure(checkpoint, tmp_path):
     own = own_contestant(load(checkpoint), Options("tiny", "free"), "micro")
     with pytest.raises(Failure, match="no such file"):
         own.read(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize(("ending", "status"), [("length", "truncated"), ("loop", "looped")])
+def test_a_page_that_dsocr_does_not_read_to_its_end_is_a_failure(ending, status, page, checkpoint, dictate):
+    dictate("What stands\non the page", finish_reason=ending)
+    own = own_contestant(load(checkpoint), Options("tiny", "free", loops="stop"), "micro")
+    (measured,) = compare([own], [page], quiet)
+    assert measured.accuracy == 0.0
+    assert measured.failure.startswith(f"page 1 {status}")
+
+
+def test_a_file_with_a_page_that_dsocr_cannot_read_is_a_failure(checkpoint, dictate, make_pdf, tmp_path):
+    file = tmp_path / "two.pdf"
+    file.write_bytes(make_pdf(["one", None]))
+    dictate("one")
+    own = own_contestant(load(checkpoint), Options("tiny", "free"), "micro")
+    with pytest.raises(Failure, match="page 2 failed: "):
+        own.read(file)
+
+
+def test_the_note_tells_only_what_is_true_of_those_who_read(page, checkpoint):
+    own = own_contestant(load(checkpoint), Options("tiny", "free"), "micro")
+    command = parse_contestant(f"x={sys.executable} {{file}}", 1)
+    notes = [report([], who, ()).sections[0].tables[0].note for who in ([own], [command])]
+    assert ["loaded its checkpoint" in note for note in notes] == [True, False]
+    assert ["a new process for each file" in note for note in notes] == [False, True]
 
 
 def test_the_report_has_all_contestants_and_all_files(page):
