@@ -11,17 +11,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsocr.cli.console import leave, open_voice
-from dsocr.cli.options import Device, Dtype, Engine, EngineKey, MaxTokens, Mode, Model, Quiet, check_engine
+from dsocr.cli.options import (
+    Device,
+    Dtype,
+    Engine,
+    EngineKey,
+    Loops,
+    MaxTokens,
+    Mode,
+    Model,
+    OnLoop,
+    Quiet,
+    check_engine,
+)
 
 if TYPE_CHECKING:
     from dsocr.evaluation.report.writer import Fact, Report
     from dsocr.evaluation.trial import Benchmark, TokenCounter
     from dsocr.jobs.job import Voice
     from dsocr.ocr import OCR, Options
+    from dsocr.ocr import Loops as WhatOfLoops
     from dsocr.remote import RemoteReader
 
 app = typer.Typer(
-    help="Measure how well and how fast pages are read, beside what was published.",
+    help="Measure how well and how fast pages are read, beside what was published. "
+    "Exit codes: 10 some page could not be read, though all else is done and told; the others as for read.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -47,16 +61,23 @@ _Batch = Annotated[
     int | None,
     typer.Option(metavar="NUMBER", min=1, help="Most pages read at once.", show_default="8; 16 with --engine"),
 ]
+_Tokenizer = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Whose tokens the text is counted in: nano, a folder, or a hub name.",
+        show_default="the checkpoint that reads here, or would",
+    ),
+]
 _BATCH = 8  # pages at once where the model is loaded here
 _SIDES = 64, 8192  # pixels of a drawn page
 
 
 @dataclass(frozen=True)
 class Who:
-    """Who reads: its name, what more is told of it, and a way to it."""
+    """Who reads: its name, and a way to it, which is taken when there is something to read."""
 
     name: str
-    told: str
     open: Callable[[], OCR | RemoteReader]
 
 
@@ -71,41 +92,45 @@ class Asked:
     max_tokens: int | None = None
     engine: Sequence[str] | None = None
     engine_key: str | None = None
+    tokenizer: str | None = None
+    loops: WhatOfLoops = "rescue"
 
-    def options(self, mode: str, prompt: str) -> Options:
-        """How pages are read; InputError for what cannot be."""
+    def options(self, modes: Sequence[str], prompt: str) -> tuple[Options, ...]:
+        """How pages are read in each mode; InputError for what cannot be."""
         from dsocr.engine.request import Sampling
         from dsocr.ocr import Options
 
-        options = Options(mode, prompt, sampling=Sampling(max_tokens=self.max_tokens))
-        options.check()
-        return options
+        sampling = Sampling(max_tokens=self.max_tokens)
+        ways = tuple(Options(mode, prompt, sampling=sampling, loops=self.loops) for mode in modes)
+        for way in ways:
+            way.check()
+        return ways
 
-    def who(self, note: Callable[[str], None]) -> Who:
-        """The checkpoint, loaded when it is asked for, or the servers, which are found at once; note: told of them."""
+    def who(self, ways: Sequence[Options], note: Callable[[str], None], mode_option: str = "--modes") -> Who:
+        """The checkpoint here, or servers; they are found at once where only they can tell the model's name.
+
+        InputError, at the latest from `open`, where no server reads in one of these ways. `note` is told of servers.
+        """
         if not self.engine:
             from dsocr.ocr import load
 
-            read_here = partial(load, self.name, self.device, self.dtype, batch=self.batch or _BATCH)
-            return Who(self.name, f"{self.name}, dtype {self.dtype}", read_here)
-        from dsocr.remote import connect
-        from dsocr.remote.reader import DEFAULT_BATCH
-
+            return Who(self.name, partial(load, self.name, self.device, self.dtype, batch=self.batch or _BATCH))
         check_engine(self.device, self.dtype)
-        reader = connect(self.engine, self.model, key=self.engine_key, note=note, batch=self.batch or DEFAULT_BATCH)
-        name = f"{reader.model} at {reader.name}"
-        return Who(name, name, lambda: reader)
+        find = partial(self._find_servers, ways, note, mode_option)
+        if self.model:
+            return Who(self.model, find)
+        reader = find()
+        return Who(reader.model, lambda: reader)
 
     def counter(self) -> TokenCounter:
-        """Counts text tokens as the checkpoint here does, without its weights."""
+        """Counts text tokens as a checkpoint does, without its weights."""
         from dsocr.evaluation.trial import TokenCounter
         from dsocr.model.checkpoint import find_checkpoint
         from dsocr.model.tokenizer import Tokenizer
 
-        tokenizer = Tokenizer(find_checkpoint(self.name) / "tokenizer.json")
-        return TokenCounter(
-            f"the tokenizer of {self.name}", lambda text: len(tokenizer.encode(text, allow_special=False))
-        )
+        name = self.tokenizer or self.name
+        tokenizer = Tokenizer(find_checkpoint(name) / "tokenizer.json")
+        return TokenCounter(f"the tokenizer of {name}", lambda text: len(tokenizer.encode(text, allow_special=False)))
 
     @property
     def name(self) -> str:
@@ -113,6 +138,16 @@ class Asked:
         from dsocr.model.checkpoint import default_checkpoint
 
         return default_checkpoint() if self.engine or not self.model else self.model
+
+    def _find_servers(self, ways: Sequence[Options], note: Callable[[str], None], mode_option: str) -> RemoteReader:
+        from dsocr.remote import connect
+        from dsocr.remote.reader import DEFAULT_BATCH
+
+        batch = self.batch or DEFAULT_BATCH
+        reader = connect(self.engine or (), self.model, key=self.engine_key, note=note, batch=batch)
+        for way in ways:
+            _check_servers(reader, way, mode_option)
+        return reader
 
 
 @app.command()
@@ -123,11 +158,13 @@ def fox(
     modes: _Modes = "tiny,small",
     limit: _Limit = None,
     model: Model = None,
+    tokenizer: _Tokenizer = None,
     prompt: _Prompt = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch: _Batch = None,
     max_tokens: MaxTokens = None,
+    loops: OnLoop = Loops.stop,
     engine: Engine = None,
     engine_key: EngineKey = None,
     quiet: Quiet = False,
@@ -143,7 +180,7 @@ def fox(
 
         return open_fox(folder, limit)
 
-    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key)
+    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key, tokenizer, loops.value)
     leave(partial(_evaluate, "fox", open_it, asked, output, predictions, modes, prompt, quiet))
 
 
@@ -156,11 +193,13 @@ def omnidocbench(
     version: Annotated[str, typer.Option(metavar="NAME", help="How blocks are matched: 1.0 or 1.5.")] = "1.5",
     limit: _Limit = None,
     model: Model = None,
+    tokenizer: _Tokenizer = None,
     prompt: _Prompt = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch: _Batch = None,
     max_tokens: MaxTokens = None,
+    loops: OnLoop = Loops.stop,
     engine: Engine = None,
     engine_key: EngineKey = None,
     quiet: Quiet = False,
@@ -175,7 +214,7 @@ def omnidocbench(
 
         return open_omnidocbench(folder, (output or _place("omnidocbench")) / "cdm", limit, version)
 
-    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key)
+    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key, tokenizer, loops.value)
     leave(partial(_evaluate, "omnidocbench", open_it, asked, output, predictions, modes, prompt, quiet))
 
 
@@ -192,6 +231,7 @@ def olmocr_bench(
     dtype: Dtype = "auto",
     batch: _Batch = None,
     max_tokens: MaxTokens = None,
+    loops: OnLoop = Loops.stop,
     engine: Engine = None,
     engine_key: EngineKey = None,
     quiet: Quiet = False,
@@ -207,7 +247,7 @@ def olmocr_bench(
 
         return open_olmocr(folder, limit)
 
-    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key)
+    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key, None, loops.value)
     leave(partial(_evaluate, "olmocr-bench", open_it, asked, output, predictions, modes, prompt, quiet))
 
 
@@ -225,11 +265,13 @@ def compression(
     seed: Annotated[int, typer.Option(metavar="NUMBER", help="Other pages of the same kind.")] = 0,
     modes: _Modes = "tiny,small,base,gundam",
     model: Model = None,
+    tokenizer: _Tokenizer = None,
     prompt: _FreePrompt = "free",
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch: _Batch = None,
     max_tokens: MaxTokens = None,
+    loops: OnLoop = Loops.stop,
     engine: Engine = None,
     engine_key: EngineKey = None,
     quiet: Quiet = False,
@@ -239,7 +281,7 @@ def compression(
     The text is printed as large as fits, up to 26 pixels. A page of at most 640 pixels a side has no tiles: gundam
     then reads it as base does.
     """
-    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key)
+    asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key, tokenizer, loops.value)
 
     def work() -> int:
         from dsocr.evaluation import compression as curve
@@ -248,16 +290,17 @@ def compression(
         from dsocr.evaluation.report.published import fox_table
 
         wanted, counts, pixels = _modes(modes), _numbers(lengths), _size(size)
-        options, counter = asked.options(wanted[0], prompt), asked.counter()
+        ways, counter = asked.options(wanted, prompt), asked.counter()
         sheets = curve.draw_sheets(_read_prose(text) if text else LETTERS, counter, counts, each, pixels, seed)
         with open_voice(quiet, stats=False, moves=True) as voice:
-            who = asked.who(voice.note)
+            who = asked.who(ways, voice.note)
             voice.note(f"{len(sheets)} pages, each in {len(wanted)} modes, with {who.name}")
-            pages = curve.read_sheets(who.open(), sheets, options, wanted, _mover(voice))
-            facts = _facts(who, prompt, ", ".join(wanted))
+            reader = who.open()
+            pages = curve.read_sheets(reader, sheets, ways, _mover(voice))
+            facts = *_facts(asked, who, ways), *_servers(reader)
             report = curve.report(pages, sheets, counter, facts, (fox_table(),), paper_curves())
             _give(report, output or _place("compression"), voice)
-        return 0
+        return _exit_code(any(page.failed for page in pages))
 
     leave(work)
 
@@ -282,7 +325,8 @@ def throughput(
 ) -> None:
     """Pages a day on this device, opening and drawing them included, beside the published figures.
 
-    All files are read once to warm up, and that does not count.
+    All files are read once to warm up, and that does not count. Pages that repeat themselves are read again, as by
+    `dsocr read`: that is part of the pace.
     """
     asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key)
 
@@ -290,15 +334,15 @@ def throughput(
         from dsocr.evaluation import throughput as pace
         from dsocr.pages import find_inputs
 
-        options = asked.options(mode, prompt)
+        ways = asked.options([mode], prompt)
         sources = list(find_inputs(files))
         with open_voice(quiet, stats=False, moves=True) as voice:
-            who = asked.who(voice.note)
+            who = asked.who(ways, voice.note, "--mode")
             reader = who.open()
-            measured = pace.measure(reader, sources, options, seconds, voice.note)
-            facts = (*_facts(who, prompt, mode), *pace.describe(reader))
+            measured = pace.measure(reader, sources, ways[0], seconds, voice.note)
+            facts = (*_facts(asked, who, ways), *_servers(reader), *pace.describe(reader))
             _give(pace.report(measured, facts), output or _place("throughput"), voice)
-        return 0
+        return _exit_code(len(measured.read) < len(measured.pages))
 
     leave(work)
 
@@ -330,6 +374,9 @@ def compare(
     """dsocr beside other programs, on your files: how well, where page.txt beside page.png tells, and how fast.
 
     For example: --contestant 'tesseract=tesseract {file} stdout'
+
+    dsocr reads as `dsocr read` does, pages that repeat themselves included, and a file with a page that is not ok or
+    blank counts as failed, as one does for which a command ends with an error.
     """
     asked = Asked(model, device, dtype, batch, max_tokens, engine, engine_key)
 
@@ -337,20 +384,24 @@ def compare(
         from dsocr.errors import InputError
         from dsocr.evaluation import compare as contest
 
+        if alone and engine:
+            raise InputError("--alone leaves dsocr out: leave out --alone, or --engine")
         paths = _paths(files)
         contestants = [contest.parse_contestant(each, limit) for each in contestant or ()]
         if alone and not contestants:
             raise InputError("--alone leaves nobody to read: give a --contestant")
-        options = asked.options(mode, prompt)
+        ways, facts = asked.options([mode], prompt), tuple["Fact", ...]()
         with open_voice(quiet, stats=False, moves=True) as voice:
             if not alone:
-                who = asked.who(voice.note)
-                own = contest.own_contestant(who.open(), options, f"{who.name}, {mode}, prompt {prompt}")
+                who = asked.who(ways, voice.note, "--mode")
+                reader = who.open()
+                facts = *_facts(asked, who, ways), *_servers(reader)
+                own = contest.own_contestant(reader, ways[0], f"{who.name}, {mode}, prompt {prompt}")
                 contest.warm_up(own, paths[0])
                 contestants = [own, *contestants]
             measured = contest.compare(contestants, paths, _mover(voice))
-            _give(contest.report(measured, contestants, ()), output or _place("compare"), voice)
-        return 0
+            _give(contest.report(measured, contestants, facts), output or _place("compare"), voice)
+        return _exit_code(any(each.failure for each in measured))
 
     leave(work)
 
@@ -366,27 +417,38 @@ def _evaluate(
     quiet: bool,
 ) -> int:
     """Read a benchmark, or take what was read, and tell what came out."""
+    from dsocr.errors import InputError
     from dsocr.evaluation.predict import Way
     from dsocr.evaluation.report.writer import Fact
-    from dsocr.evaluation.trial import find_trials, read_trials, report
+    from dsocr.evaluation.trial import find_trials, read_trials, report, some_failed
 
+    if predictions and asked.engine:
+        raise InputError("with --predictions nothing is read: leave out --predictions, or --engine")
     benchmark, folder = open_it(), output or _place(name)
-    counter, wanted = asked.counter(), _modes(modes)
+    counter, wanted, failed = asked.counter(), _modes(modes), False
     question = prompt or benchmark.prompt
     with open_voice(quiet, stats=False, moves=True) as voice:
         if predictions:
             trials = find_trials(benchmark, predictions)
             facts = tuple(Fact(trial.name, str(trial.folder)) for trial in trials)
         else:
-            options = asked.options(wanted[0], question)
-            who = asked.who(voice.note)
-            way = Way(who.name, wanted[0], question, asked.dtype, asked.max_tokens)
-            trials = read_trials(benchmark, who.open, options, wanted, way, folder, voice.note, _mover(voice))
-            facts = _facts(who, question, ", ".join(wanted))
+            ways = asked.options(wanted, question)
+            who, opened = asked.who(ways, voice.note), list["OCR | RemoteReader"]()
+
+            def open_reader() -> OCR | RemoteReader:
+                opened.append(who.open())
+                return opened[0]
+
+            way = Way(who.name, wanted[0], question, asked.dtype, asked.max_tokens, asked.loops)
+            trials = read_trials(benchmark, open_reader, ways, way, folder, voice.note, _mover(voice))
+            facts = _facts(asked, who, ways)
+            for reader in opened:
+                facts += _servers(reader)
+            failed = some_failed(trials)
         voice.note("scoring")
         _give(report(benchmark, trials, counter, facts), folder, voice)
         benchmark.write_more(trials, folder)
-    return 0
+    return _exit_code(failed)
 
 
 def _give(report: Report, folder: Path, voice: Voice) -> None:
@@ -398,10 +460,46 @@ def _give(report: Report, folder: Path, voice: Voice) -> None:
     voice.note(f"written to {folder}: {', '.join(file.name for file in files)}")
 
 
-def _facts(who: Who, prompt: str, modes: str) -> tuple[Fact, ...]:
+def _facts(asked: Asked, who: Who, ways: Sequence[Options]) -> tuple[Fact, ...]:
     from dsocr.evaluation.report.writer import Fact as Told
 
-    return Told("model", who.told), Told("mode", modes), Told("prompt", prompt)
+    modes = ", ".join(way.mode for way in ways)
+    facts = [Told("model", who.name), Told("mode", modes), Told("prompt", ways[0].prompt), Told("loops", asked.loops)]
+    return tuple(facts if asked.engine else [*facts, Told("dtype", asked.dtype)])
+
+
+def _servers(reader: OCR | RemoteReader) -> tuple[Fact, ...]:
+    """Where it was read, and what the servers there are; nothing of a checkpoint here."""
+    from dsocr.evaluation.report.writer import Fact as Told
+    from dsocr.remote import RemoteReader
+
+    if not isinstance(reader, RemoteReader):
+        return ()
+    return (Told("servers", ", ".join(f"{server.address} ({server.name})" for server in reader.servers)),)
+
+
+def _check_servers(reader: RemoteReader, way: Options, mode_option: str) -> None:
+    """InputError where no server reads in this way, with the modes that can be asked for instead."""
+    from dsocr.engine.request import Sampling
+    from dsocr.errors import InputError
+    from dsocr.pages.modes import MODES
+    from dsocr.remote.dialects import check_all
+
+    prompt, sampling = way.full_prompt(), way.sampling or Sampling()
+    try:
+        check_all(reader.servers, way.mode, prompt, sampling)
+    except InputError as error:
+        reasons = ((mode, server.lacks(mode, prompt, sampling)) for mode in MODES for server in reader.servers)
+        known = next((mode for mode, reason in reasons if reason is None), None)
+        remedy = f"; give {mode_option} {known}" if known else ""
+        raise InputError(f"{error}{remedy}") from None
+
+
+def _exit_code(failed: bool) -> int:
+    """As for read, except that here only pages count that could not be read."""
+    from dsocr.jobs.run import SOME_PAGES_NOT_OK
+
+    return SOME_PAGES_NOT_OK if failed else 0
 
 
 def _mover(voice: Voice) -> Callable[[str], None]:
@@ -414,10 +512,15 @@ def _place(name: str) -> Path:
 
 
 def _modes(text: str) -> tuple[str, ...]:
-    """Such as "tiny,small"; InputError for one that is unknown."""
+    """Such as "tiny,small"; InputError for one that is unknown, or there twice."""
+    from dsocr.errors import InputError
     from dsocr.pages import get_mode
 
-    return tuple(get_mode(name.strip()).name for name in text.split(","))
+    names = tuple(get_mode(name.strip()).name for name in text.split(","))
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise InputError(f"mode {twice!r} is given twice; give each mode once")
+    return names
 
 
 def _numbers(text: str) -> tuple[int, ...]:

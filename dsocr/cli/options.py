@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated
 
 import typer
 
 from dsocr.errors import InputError
+
+
+class Loops(str, Enum):
+    """What becomes of a page that repeats itself."""
+
+    rescue = "rescue"
+    stop = "stop"
+    keep = "keep"
+
 
 Model = Annotated[
     str | None,
@@ -32,6 +42,10 @@ Memory = Annotated[
 ]
 MaxTokens = Annotated[
     int | None, typer.Option(metavar="NUMBER", help="Most new tokens a page.", show_default="as many as fit")
+]
+OnLoop = Annotated[
+    Loops,
+    typer.Option(metavar="NAME", help="A page that repeats itself: rescue (read it again), stop it, or keep it."),
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also say what the pages are read with.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only on stderr.")]

@@ -17,10 +17,12 @@ from dsocr.cli.options import (
     Dtype,
     Engine,
     EngineKey,
+    Loops,
     MaxTokens,
     Memory,
     Mode,
     Model,
+    OnLoop,
     Quiet,
     Verbose,
     check_engine,
@@ -39,14 +41,6 @@ class NgramRule(str, Enum):
     windowed = "windowed"
     huggingface = "huggingface"
     none = "none"
-
-
-class Loops(str, Enum):
-    """What becomes of a page that repeats itself."""
-
-    rescue = "rescue"
-    stop = "stop"
-    keep = "keep"
 
 
 class Rotate(str, Enum):
@@ -140,10 +134,7 @@ def read(
             metavar="NAME", help="In searchable PDFs, pages that hold text: skip them, replace invisible text, or add."
         ),
     ] = "skip",
-    loops: Annotated[
-        Loops,
-        typer.Option(metavar="NAME", help="A page that repeats itself: rescue (read it again), stop it, or keep it."),
-    ] = Loops.rescue,
+    loops: OnLoop = Loops.rescue,
     rotate: Annotated[
         Rotate,
         typer.Option(metavar="NAME", help="Turn pages clockwise: 90, 180, 270, or auto where lines run up or down."),

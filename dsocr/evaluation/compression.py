@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from dsocr.document import to_markdown
-from dsocr.document.blocks import OK
+from dsocr.document.blocks import FAILED, OK
 from dsocr.errors import InputError
 from dsocr.evaluation import edit
 from dsocr.evaluation.drawn.pages import SIZE, Words, draw_text
@@ -60,10 +60,10 @@ def draw_sheets(
 
 
 def read_sheets(
-    reader: Reader, sheets: Sequence[Sheet], options: Options, modes: Sequence[str], note: Callable[[str], None]
+    reader: Reader, sheets: Sequence[Sheet], options: Sequence[Options], note: Callable[[str], None]
 ) -> tuple[PageFigures, ...]:
-    """Each page read in each mode and compared with its text, differences of white space aside."""
-    return tuple(page for mode in modes for page in _read(reader, sheets, replace(options, mode=mode), note))
+    """Each page read with each of these options and compared with its text, differences of white space aside."""
+    return tuple(page for each in options for page in _read(reader, sheets, each, note))
 
 
 def report(
@@ -134,4 +134,5 @@ def _read(
             values = (overlap.precision, overlap.recall, 1 - edit.normalised(sheet.text, text))
             note(f"{options.mode}: page {number + 1} of {len(sheets)}, {sheet.tokens} text tokens, {transcript.status}")
             kind, tokens = str(sheet.asked_tokens), step.stats.vision_tokens
-            yield PageFigures(str(number), options.mode, kind, sheet.tokens, tokens, values)
+            failed = transcript.status == FAILED
+            yield PageFigures(str(number), options.mode, kind, sheet.tokens, tokens, values, failed)

@@ -36,13 +36,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Way:
-    """How pages are read: predictions made in different ways do not belong in one folder."""
+    """How pages are read: predictions made in different ways do not belong in one folder.
+
+    What a folder does not tell was as by default.
+    """
 
     model: str
     mode: str
     prompt: str
     dtype: str = "auto"
     max_tokens: int | None = None
+    loops: str = "rescue"
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,25 @@ def read_records(folder: Path) -> tuple[Prediction, ...]:
     path = folder / RECORDS_FILE
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return tuple(record for record in map(_parse, lines) if record)
+
+
+def check_way(folder: Path, way: Way) -> None:
+    """InputError where the folder holds predictions made in another way."""
+    path = folder / WAY_FILE
+    try:
+        if not path.exists():
+            return
+        found = asdict(Way(**json.loads(path.read_text(encoding="utf-8"))))
+    except OSError as error:
+        raise FileAccessError(f"{path} cannot be read ({error.strerror})") from None
+    except (ValueError, TypeError):
+        raise InputError(f"{path} does not say how these predictions were made; use another folder") from None
+    other = next((name for name, asked in asdict(way).items() if found[name] != asked), None)
+    if other:
+        raise InputError(
+            f"{folder} holds predictions made with {other} {found[other]!r}, not {getattr(way, other)!r}; "
+            "use another folder"
+        )
 
 
 def check_files(files: Sequence[Path]) -> None:
@@ -158,22 +181,12 @@ def _of(name: str, reading: Reading) -> tuple[Prediction, str]:
 
 
 def _claim(folder: Path, way: Way) -> None:
-    """Note in the folder how its pages are read; InputError where they were read in another way."""
+    """Note in the folder how its pages are read."""
+    check_way(folder, way)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / WAY_FILE
-    asked = asdict(way)
     if not path.exists():
-        path.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
-        return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        other = next((name for name in asked if found[name] != asked[name]), None)
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path} does not say how these predictions were made; use another folder") from None
-    if other:
-        raise InputError(
-            f"{folder} holds predictions made with {other} {found[other]!r}, not {asked[other]!r}; use another folder"
-        )
+        path.write_text(json.dumps(asdict(way), indent=1) + "\n", encoding="utf-8")
 
 
 def _file(folder: Path, name: str) -> Path:

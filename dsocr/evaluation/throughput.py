@@ -27,12 +27,13 @@ TOKENS_A_SECOND = 2_500  # the published README, PDFs side by side on one A100-4
 
 @dataclass(frozen=True)
 class ReadPage:
-    """One page that was read: how it ended, its size in pixels, its tokens."""
+    """One page that was read: how it ended, its size in pixels, its tokens, and why if it could not be read."""
 
     status: str
     size: tuple[int, int]
     tokens: int
     vision_tokens: int
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,14 @@ def measure(
     began = time.perf_counter()
     first = _read_all(reader, sources, options)
     taken = time.perf_counter() - began
-    if all(page.status == FAILED for page in first):
-        raise InputError("none of these files has a page that can be read")
+    _check_some_read(first, "none of these files has a page that can be read")
     note(f"warm-up: {len(first)} pages in {taken:.1f} s")
     pages, passes = list[ReadPage](), 0
     began = time.perf_counter()
     while passes == 0 or time.perf_counter() - began < seconds:
         pages += _read_all(reader, sources, options)
         passes += 1
+    _check_some_read(pages, "after the warm-up every page failed")
     return Pace(tuple(pages), time.perf_counter() - began, passes, len(first), taken)
 
 
@@ -110,10 +111,9 @@ def report(pace: Pace, facts: Sequence[Fact]) -> Report:
 
 
 def describe(reader: OCR | RemoteReader) -> tuple[Fact, ...]:
-    """On what it reads, and how much at once."""
+    """On what it reads here, and how much at once."""
     if isinstance(reader, RemoteReader):
-        servers = Fact("servers", ", ".join(str(server.address) for server in reader.servers))
-        return servers, Fact("read at once", f"{reader.batch} by each server")
+        return (Fact("read at once", f"{reader.batch} by each server"),)
     network = reader.network
     device = Fact("device", f"{_describe_device(network.device)}, {network.dtype}")
     return device, Fact("read at once", str(reader.batch))
@@ -132,10 +132,18 @@ def _read_all(reader: Reader, sources: Sequence[Source], options: Options) -> li
     for step in reader.readings_of(sources, options):
         if isinstance(step, Reading):
             end = step.transcript(keep_image=False)
-            pages.append(ReadPage(end.status, (end.width, end.height), step.tokens, step.stats.vision_tokens))
+            size, vision_tokens = (end.width, end.height), step.stats.vision_tokens
+            pages.append(ReadPage(end.status, size, step.tokens, vision_tokens, end.reason))
         elif step.error:
-            pages.append(ReadPage(FAILED, (0, 0), 0, 0))
+            pages.append(ReadPage(FAILED, (0, 0), 0, 0, str(step.error)))
     return pages
+
+
+def _check_some_read(pages: Sequence[ReadPage], message: str) -> None:
+    """InputError, with the first page's reason, where no page could be read."""
+    if all(page.status == FAILED for page in pages):
+        why = next((f": {page.reason}" for page in pages if page.reason), "")
+        raise InputError(message + why)
 
 
 def _mix(pace: Pace) -> tuple[Fact, ...]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from dsocr.document.blocks import BLANK, OK
+from dsocr.document.blocks import BLANK, FAILED, OK
 from dsocr.errors import InputError
-from dsocr.evaluation.predict import Prediction, Reader, Wanted, Way, predict, read_records
+from dsocr.evaluation.predict import Prediction, Reader, Wanted, Way, check_way, predict, read_records
 from dsocr.evaluation.report.writer import Fact, Report, Section
 from dsocr.ocr import Options
 from dsocr.version import __version__
@@ -73,18 +73,22 @@ class Benchmark(Protocol):
 def read_trials(
     benchmark: Benchmark,
     open_reader: Callable[[], Reader],
-    options: Options,
-    modes: Sequence[str],
+    options: Sequence[Options],
     way: Way,
     folder: Path,
     note: Callable[[str], None],
     move: Callable[[str], None],
 ) -> tuple[Trial, ...]:
-    """Read the benchmark's pages in each mode into folders below this one, as far as they are not there already.
+    """Read the benchmark's pages with each of these options into folders below this one, named for their modes.
 
-    `note` is told what is done for each mode, `move` of each page.
+    Pages that are there already are not read again; the reader is opened once, where there are others. InputError,
+    before anything is read, where one of the folders holds predictions made in another way. `note` is told what is
+    done for each mode, `move` of each page.
     """
     wanted, reader = benchmark.wanted(), list[Reader]()
+    places = [folder / PREDICTIONS / each.mode for each in options]
+    for each, place in zip(options, places, strict=True):
+        check_way(place, replace(way, mode=each.mode))
 
     def open_once() -> Reader:
         if not reader:
@@ -92,18 +96,27 @@ def read_trials(
         return reader[0]
 
     trials = []
-    for mode in modes:
-        place = folder / PREDICTIONS / mode
-        own = replace(options, mode=mode)
-        records = predict(open_once, wanted, own, replace(way, mode=mode), place, note, move)
-        trials.append(Trial(mode, place, {record.name: record for record in records}))
+    for each, place in zip(options, places, strict=True):
+        records = predict(open_once, wanted, each, replace(way, mode=each.mode), place, note, move)
+        trials.append(Trial(each.mode, place, {record.name: record for record in records}))
     return tuple(trials)
 
 
+def some_failed(trials: Sequence[Trial]) -> bool:
+    """Whether any page could not be read."""
+    return any(record.status == FAILED for trial in trials for record in trial.records.values())
+
+
 def find_trials(benchmark: Benchmark, folders: Sequence[Path]) -> tuple[Trial, ...]:
-    """Predictions that are there already, one folder for each way; InputError where a folder has none of them."""
+    """Predictions that are there already, one folder for each way.
+
+    InputError where a folder has none of them, or is there twice.
+    """
     wanted = benchmark.wanted()
+    same = [folder.resolve() for folder in folders]
     for folder in folders:
+        if same.count(folder.resolve()) > 1:
+            raise InputError(f"{folder} is given twice; give each folder of predictions once")
         if not folder.is_dir():
             raise InputError(f"{folder} is no folder; give the one that the predictions are in")
         missing = benchmark.missing(folder)

@@ -92,15 +92,92 @@ def test_a_server_reads_a_benchmark(name, folder, tmp_path):
     arguments = (name, folder, "--modes", "gundam", "-o", tmp_path / "out", "--engine")
     with Fake().running() as server:
         result = dsocr_says(*arguments, server.url)
-        asked = len(server.forms)
+        asked, url = len(server.forms), server.url
         again = dsocr_says(*arguments, server.url)
         assert (asked, len(server.forms)) == (len(PAGES), asked)
     assert (result.exit_code, again.exit_code) == (0, 0)
-    assert f"- model: {MODEL} at vLLM 0.12.0\n" in result.stdout
+    assert f"- model: {MODEL}\n" in result.stdout
+    assert f"- servers: {url} (vLLM 0.12.0)\n" in result.stdout
     texts = (tmp_path / "out" / "predictions" / "gundam").rglob("*.md")
     assert {path.read_text().strip() for path in texts} == {"some words"}
-    with Fake("sglang").running() as other:
-        assert f"made with model '{MODEL} at vLLM 0.12.0'" in mistake(dsocr_says(*arguments, other.url, "-q"))
+    with Fake("sglang").running() as other:  # the same model elsewhere: the run goes on
+        assert dsocr_says(*arguments, other.url).exit_code == 0
+        assert not other.forms
+    with Fake(models=("other",)).running() as other:
+        assert f"made with model '{MODEL}', not 'other'" in mistake(dsocr_says(*arguments, other.url, "-q"))
+
+
+def test_servers_are_found_only_where_there_is_something_to_read_if_the_model_is_named(name, folder, tmp_path):
+    arguments = (name, folder, "--modes", "gundam", "-o", tmp_path / "out", "--model", MODEL, "--engine")
+    with Fake().running() as server:
+        assert dsocr_says(*arguments, server.url).exit_code == 0
+    again = dsocr_says(*arguments, "http://127.0.0.1:9/v1")
+    assert again.exit_code == 0
+    assert "- servers:" not in again.stdout
+
+
+def test_a_mode_that_no_server_has_is_told_before_anything_is_read(name, folder, tmp_path):
+    out = ("-o", tmp_path / "out", "-q")
+    with Fake().running() as server:
+        there = ("--engine", server.url)
+        one = mistake(dsocr_says(name, folder, "--modes", "gundam,tiny", *there, *out))
+        two = mistake(dsocr_says(name, folder, "--modes", "gundam,tiny", "--model", MODEL, *there, *out))
+        curve = ("compression", "--lengths", "30", "--each", 1, "--modes", "gundam,tiny")
+        three = mistake(dsocr_says(*curve, *there, *out))
+        assert not server.forms
+    for line in (one, two, three):
+        assert "mode 'tiny' is not available" in line
+        assert line.endswith("; give --modes gundam")
+
+
+def test_a_pace_in_a_mode_that_no_server_has_is_one_line(page):
+    with Fake().running() as server:
+        line = mistake(dsocr_says("throughput", page, "--mode", "tiny", "--engine", server.url, "-q"))
+    assert line.endswith("; give --mode gundam")
+
+
+def test_a_page_that_loops_is_scored_as_the_mode_read_it(name, folder, tmp_path):
+    arguments = (name, folder, "--modes", "gundam", "--limit", 1, "-o", tmp_path / "out", "--engine")
+    with Fake(answer=lambda form: ["I am stuck. "] * 400).running() as server:
+        result = dsocr_says(*arguments, server.url)
+        assert len(server.forms) == 1
+        assert result.exit_code == 0
+        assert "1 pages looped" in result.stdout
+        other = mistake(dsocr_says(*arguments, server.url, "--loops", "rescue", "-q"))
+        assert "made with loops 'stop', not 'rescue'" in other
+
+
+def test_a_page_that_could_not_be_read_is_told_by_the_exit_code_after_the_report(name, folder, tmp_path):
+    broken = next(path for path in sorted(folder.rglob("*")) if path.suffix in (".png", ".pdf"))
+    broken.write_bytes(b"no picture")
+    with Fake().running() as server:
+        out = ("-o", tmp_path / "out")
+        result = dsocr_says(name, folder, "--modes", "gundam", *out, "--engine", server.url)
+    assert result.exit_code == 10
+    assert "1 pages failed" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_servers_have_nothing_to_read_where_all_is_read_or_others_read(page, folder, name, tmp_path):
+    engine = ("--engine", "http://127.0.0.1:9/v1")
+    theirs = dsocr_says(name, folder, "--predictions", tmp_path, *engine)
+    alone = dsocr_says("compare", page, "--alone", "--contestant", "x=cat {file}", *engine)
+    assert "leave out --predictions, or --engine" in mistake(theirs)
+    assert "leave out --alone, or --engine" in mistake(alone)
+
+
+def test_the_same_mode_twice_is_one_line(name, folder):
+    assert "mode 'tiny' is given twice" in mistake(dsocr_says(name, folder, "--modes", "tiny, tiny"))
+
+
+def test_text_is_counted_by_the_tokenizer_that_is_asked_for(checkpoint, tmp_path):
+    write_fox(PAGES, tmp_path)
+    (tmp_path / "own").mkdir()
+    for page in PAGES:
+        (tmp_path / "own" / f"{page.name}.md").write_text(page.text)
+    arguments = ("fox", tmp_path, "--predictions", tmp_path / "own", "-o", tmp_path / "out", "--model", "nano")
+    assert f"by the tokenizer of {checkpoint};" in dsocr_says(*arguments, "--tokenizer", checkpoint).stdout
+    assert "by the tokenizer of nano;" in dsocr_says(*arguments).stdout
+    assert "no-such-folder" in mistake(dsocr_says(*arguments, "--tokenizer", "./no-such-folder"))
 
 
 def test_a_server_has_no_device_here(name, folder):
@@ -115,9 +192,11 @@ def test_a_servers_curve_pace_and_place_among_others(page, tmp_path):
         pace = dsocr_says("throughput", page, "--seconds", 0, *there)
         contest = dsocr_says("compare", page, *there)
     assert [said.exit_code for said in (curve, pace, contest)] == [0, 0, 0]
-    assert f"- servers: {server.url}\n" in pace.stdout
+    for said in (curve, pace, contest):
+        assert f"- servers: {server.url} (vLLM 0.12.0)\n" in said.stdout
     assert "- read at once: 16 by each server\n" in pace.stdout
-    assert f"{MODEL} at vLLM 0.12.0, gundam, prompt document" in contest.stdout
+    assert f"{MODEL}, gundam, prompt document" in contest.stdout
+    assert "checkpoint" not in contest.stdout
 
 
 def test_nano_reads_a_benchmark(tmp_path):

@@ -54,7 +54,7 @@ def test_prose_that_is_too_short_is_one_clear_line():
 def test_what_is_read_right_scores_everything_and_what_is_not_nothing(checkpoint, dictate):
     sheets = draw_sheets(LETTERS, COUNTER, [50, 100], each=1)
     dictate("\n".join(sheets[0].text.split()), "~")
-    pages = read_sheets(load(checkpoint), sheets, Options("tiny", "free"), ["tiny"], quiet)
+    pages = read_sheets(load(checkpoint), sheets, [Options("tiny", "free")], quiet)
     assert pages[0].values == (1.0, 1.0, 1.0)
     assert max(pages[1].values) < 0.02
     assert [page.ratio for page in pages] == [sheet.tokens / 64 for sheet in sheets]
@@ -63,7 +63,7 @@ def test_what_is_read_right_scores_everything_and_what_is_not_nothing(checkpoint
 def test_the_report_has_a_row_for_each_length_and_mode(checkpoint, dictate):
     sheets = draw_sheets(LETTERS, COUNTER, [100, 50], each=2)
     dictate("text")
-    pages = read_sheets(load(checkpoint), sheets, Options("tiny", "free"), ["tiny", "small"], quiet)
+    pages = read_sheets(load(checkpoint), sheets, [Options("tiny", "free"), Options("small", "free")], quiet)
     table = report(pages, sheets, COUNTER, ()).sections[0].tables[0]
     rows = [(row["asked tokens"], row["mode"], row["pages"]) for row in to_rows(table)]
     assert rows == [("50", "tiny", 2), ("50", "small", 2), ("100", "tiny", 2), ("100", "small", 2)]

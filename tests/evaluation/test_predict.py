@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from drawn_pages import inked
@@ -109,6 +110,17 @@ def test_predictions_made_in_another_way_are_refused(run, pages, dictate):
     run(pages)
     with pytest.raises(InputError, match="made with prompt 'free', not 'document'; use another folder"):
         run(pages, never, Way("micro", "tiny", "document"))
+
+
+def test_a_folder_that_does_not_tell_of_loops_was_read_with_rescues(run, pages, dictate, tmp_path):
+    dictate("text")
+    run(pages)
+    told = json.loads((tmp_path / "out" / WAY_FILE).read_text())
+    del told["loops"]
+    (tmp_path / "out" / WAY_FILE).write_text(json.dumps(told))
+    assert run(pages, never)
+    with pytest.raises(InputError, match="made with loops 'rescue', not 'stop'"):
+        run(pages, never, replace(WAY, loops="stop"))
 
 
 def test_a_folder_that_does_not_tell_its_way_is_refused(run, pages, tmp_path):

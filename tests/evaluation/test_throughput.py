@@ -50,6 +50,13 @@ def test_where_nothing_can_be_read_there_is_no_pace(checkpoint, tmp_path):
         measure(load(checkpoint), [str(tmp_path / "none.png")], OPTIONS, 0, quiet)
 
 
+def test_where_every_page_fails_after_the_warm_up_there_is_no_pace(checkpoint, dictate, tmp_path):
+    inked().save(tmp_path / "page.png")
+    dictate("text")
+    with pytest.raises(InputError, match=r"after the warm-up every page failed: .*no such file"):
+        measure(load(checkpoint), [tmp_path / "page.png"], OPTIONS, 0, lambda _: (tmp_path / "page.png").unlink())
+
+
 def test_the_report_says_what_was_read_and_stands_beside_the_published_pace():
     printed = as_markdown(report(Pace((page(), page("looped", 30), page("failed", 0)), 4.0, 1, 3, 2.0), ()))
     assert "3, read 1 × (1 ok, 1 looped, 1 failed)" in printed

@@ -14,7 +14,7 @@ from dsocr.evaluation.drawn.layouts import write_fox, write_olmocr_bench, write_
 from dsocr.evaluation.fox.trial import beside_paper, open_fox, paper_curves
 from dsocr.evaluation.olmocr.trial import open_olmocr
 from dsocr.evaluation.omnidocbench.trial import open_omnidocbench
-from dsocr.evaluation.predict import Way
+from dsocr.evaluation.predict import WAY_FILE, Way
 from dsocr.evaluation.report.breakdown import PageFigures
 from dsocr.evaluation.report.table import Estimate, to_rows
 from dsocr.evaluation.report.writer import Report, as_markdown
@@ -144,15 +144,32 @@ def test_a_version_that_is_unknown_is_refused(tmp_path):
 def test_every_benchmark_is_read_in_each_mode_and_scored(name, request, checkpoint, dictate, tmp_path):
     benchmark = request.getfixturevalue(name)
     dictate("some text")
-    way, options = Way("micro", "tiny", "free"), Options("tiny", "free")
+    way, options = Way("micro", "tiny", "free"), [Options(mode, "free") for mode in ("tiny", "small")]
     out = tmp_path / "out"
-    trials = read_trials(benchmark, lambda: load(checkpoint), options, ["tiny", "small"], way, out, quiet, quiet)
+    trials = read_trials(benchmark, lambda: load(checkpoint), options, way, out, quiet, quiet)
     assert not any(benchmark.missing(trial.folder) for trial in trials)
     table = rows(report(benchmark, trials, COUNTER), "By mode")
     assert [(row["mode"], row["pages"], row["vision tokens, mean"]) for row in table] == [
         ("tiny", len(PAGES), 64),
         ("small", len(PAGES), 100),
     ]
+
+
+def test_a_folder_of_another_way_is_found_before_anything_is_read(fox, tmp_path):
+    def never():
+        raise AssertionError("nothing may be read")
+
+    (tmp_path / "predictions" / "small").mkdir(parents=True)
+    (tmp_path / "predictions" / "small" / WAY_FILE).write_text('{"model": "other", "mode": "small", "prompt": "free"}')
+    options = [Options(mode, "free") for mode in ("tiny", "small")]
+    with pytest.raises(InputError, match="made with model 'other', not 'micro'"):
+        read_trials(fox, never, options, Way("micro", "tiny", "free"), tmp_path, quiet, quiet)
+
+
+def test_the_same_folder_twice_is_refused(fox, tmp_path):
+    predictions(tmp_path / "own", fox, [page.text for page in PAGES])
+    with pytest.raises(InputError, match="is given twice"):
+        find_trials(fox, [tmp_path / "own", tmp_path / "other" / ".." / "own"])
 
 
 def test_foxs_own_scripts_get_the_answers_in_their_form(fox, tmp_path):

@@ -30,7 +30,7 @@ class Figure:
 class PageFigures:
     """What was measured on one page read in one mode: a value for each figure, None where the page has none.
 
-    vision_tokens is 0 where nobody knows how many there were.
+    vision_tokens is 0 where nobody knows how many there were; failed: it could not be read.
     """
 
     page: str
@@ -39,6 +39,7 @@ class PageFigures:
     text_tokens: int
     vision_tokens: int
     values: tuple[float | None, ...]
+    failed: bool = False
 
     @property
     def ratio(self) -> float | None:
