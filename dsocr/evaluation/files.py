@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,17 @@ class Entry:
         """A field that is a number; None where it is not there or something else."""
         value = self.fields.get(name)
         return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+    def count(self, name: str) -> int | None:
+        """A field that says how many; None where it is not there or no number, InputError for a number that cannot."""
+        value = self.number(name)
+        if value is None:
+            return None
+        if value < 0 or not (isinstance(value, int) or math.isfinite(value)):
+            raise InputError(
+                f'{self.where}: "{name}" is {value}, which is no count; is this the benchmark\'s own file?'
+            )
+        return int(value)
 
     def flag(self, name: str, default: bool) -> bool:
         """A field that is true or false, as in default where it is not there."""
@@ -75,7 +87,7 @@ def read_lines(path: Path) -> list[Entry]:
             continue
         try:
             value = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: line {number} is no JSON ({error}); download the file again") from None
         if not isinstance(value, dict):
             raise InputError(f"{path}: line {number} is no JSON object; is this the benchmark's own file?")

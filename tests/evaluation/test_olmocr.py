@@ -20,6 +20,9 @@ TABLE = (
 )
 BARS = "| | 2023 | 2024 |\n|---|---|---|\n| Rice | 10 | 11 |\n| Oats | 20 | 21 |"
 
+ABOUT = '"id": "1", "pdf": "a.pdf"'
+TEST = f'{ABOUT}, "page": 1'
+
 
 def about(rule: Rule, pdf: str = "a.pdf", category: str = "tables") -> PageTest:
     return PageTest("a_1", category, pdf, 1, rule)
@@ -186,13 +189,23 @@ def test_readings_are_found_under_the_benchmarks_names(tmp_path):
         ("[]", "line 1 is no JSON object"),
         ('{"type": "present", "page": 1, "id": "1", "pdf": "a.pdf"}', 'line 1: "text" is not a text'),
         ('{"type": "math", "page": 0, "id": "1", "pdf": "a.pdf", "math": "x"}', 'line 1: "page" is no page number'),
+        (f'{{{ABOUT}, "page": NaN, "type": "present", "text": "x"}}', 'line 1: "page" is nan, which is no count'),
+        (f'{{{TEST}, "type": "order", "before": "", "after": "x"}}', 'line 1: "before" has no words to look for'),
+        (f'{{{TEST}, "type": "order", "before": "x", "after": "<b></b>"}}', 'line 1: "after" has no words to look for'),
+        (f'{{{TEST}, "type": "absent", "text": " "}}', 'line 1: "text" has no words to look for'),
+        (
+            f'{{{TEST}, "type": "table", "cell": "x", "max_diffs": 1e999}}',
+            'line 1: "max_diffs" is inf, which is no count',
+        ),
+        (f'{{{TEST}, "type": "present", "text": "x", "first_n": -1}}', 'line 1: "first_n" is -1, which is no count'),
+        ("[" * 100_000, "line 1 is no JSON"),
     ],
 )
 def test_other_files_are_refused_in_one_line(tmp_path, line, message):
     (tmp_path / "tests.jsonl").write_text(line)
     with pytest.raises(InputError) as caught:
         olmocr.read_tests(tmp_path)
-    assert message in str(caught.value)
+    assert f"{tmp_path / 'tests.jsonl'}: {message}" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from dsocr.errors import InputError
 from dsocr.evaluation.files import Entry, read_lines, read_text
-from dsocr.evaluation.olmocr.rules import Baseline, Cell, Maths, Order, Outcome, Rule, Text, Unknown
+from dsocr.evaluation.olmocr.rules import Baseline, Cell, Maths, Order, Outcome, Rule, Text, Unknown, plain
 from dsocr.evaluation.report import bootstrap
 from dsocr.evaluation.report.table import Cell as TableCell
 from dsocr.evaluation.report.table import Column, Estimate, Table
@@ -98,10 +98,10 @@ def table(scores: Sequence[Scores], *, seed: int = 0) -> Table:
 def _read_test(entry: Entry, category: str) -> PageTest:
     kind = entry.text("type")
     make = _RULES.get(kind, _unknown)
-    page = entry.number("page")
-    if page is None or page < 1:
+    page = entry.count("page")
+    if not page:
         raise InputError(f'{entry.where}: "page" is no page number; is this the benchmark\'s own file?')
-    return PageTest(entry.text("id"), category, entry.text("pdf"), int(page), make(entry))
+    return PageTest(entry.text("id"), category, entry.text("pdf"), page, make(entry))
 
 
 def _unknown(entry: Entry) -> Rule:
@@ -110,17 +110,17 @@ def _unknown(entry: Entry) -> Rule:
 
 def _text(entry: Entry) -> Rule:
     return Text(
-        entry.text("text"),
+        _words(entry, "text"),
         present=entry.text("type") == "present",
-        differences=_count(entry, "max_diffs") or 0,
+        differences=entry.count("max_diffs") or 0,
         case_sensitive=entry.flag("case_sensitive", True),
-        first=_count(entry, "first_n"),
-        last=_count(entry, "last_n"),
+        first=entry.count("first_n"),
+        last=entry.count("last_n"),
     )
 
 
 def _order(entry: Entry) -> Rule:
-    return Order(entry.text("before"), entry.text("after"), _count(entry, "max_diffs") or 0)
+    return Order(_words(entry, "before"), _words(entry, "after"), entry.count("max_diffs") or 0)
 
 
 def _cell(entry: Entry) -> Rule:
@@ -132,7 +132,7 @@ def _cell(entry: Entry) -> Rule:
         right=entry.maybe("right"),
         top_heading=entry.maybe("top_heading"),
         left_heading=entry.maybe("left_heading"),
-        differences=_count(entry, "max_diffs") or 0,
+        differences=entry.count("max_diffs") or 0,
         html_only=entry.flag("ignore_markdown_tables", False),
     )
 
@@ -142,9 +142,9 @@ def _maths(entry: Entry) -> Rule:
 
 
 def _baseline(entry: Entry) -> Rule:
-    repeats = _count(entry, "max_repeats")
+    repeats = entry.count("max_repeats")
     return Baseline(
-        _count(entry, "max_length"),
+        entry.count("max_length"),
         entry.flag("max_length_skips_image_alt_tags", False),
         Baseline.max_repeats if repeats is None else repeats,
         entry.flag("check_disallowed_characters", True),
@@ -161,9 +161,12 @@ _RULES: dict[str, Callable[[Entry], Rule]] = {
 }
 
 
-def _count(entry: Entry, name: str) -> int | None:
-    number = entry.number(name)
-    return None if number is None else int(number)
+def _words(entry: Entry, name: str) -> str:
+    """A text of which something is left to look for when marks of emphasis are gone."""
+    text = entry.text(name)
+    if not plain(text).strip():
+        raise InputError(f'{entry.where}: "{name}" has no words to look for; is this the benchmark\'s own file?')
+    return text
 
 
 def _is_judged(scores: Sequence[Scores]) -> bool:
