@@ -43,6 +43,33 @@ def test_every_group_counts_alike():
     assert estimate.value == 0.5
 
 
+def test_parts_count_alike_and_each_is_a_mean_over_the_pages_that_have_it():
+    estimate = bootstrap.mean_of_parts([(1.0, None), (0.0, None), (None, 0.0)])
+    assert estimate is not None
+    assert estimate.value == 0.25
+
+
+def test_a_part_that_no_page_has_leaves_no_mean():
+    assert bootstrap.mean_of_parts([(1.0, None), (0.5, None)]) is None
+    assert bootstrap.mean_of_parts([]) is None
+
+
+def test_pages_are_drawn_again_with_all_their_parts():
+    # The parts of a page cancel out: drawn apart, their mean would not always be the same.
+    values = numpy.random.default_rng(0).random(30)
+    estimate = bootstrap.mean_of_parts([(value, 1 - value) for value in values])
+    assert estimate is not None
+    assert (estimate.low, estimate.high) == pytest.approx((0.5, 0.5))
+
+
+def test_one_part_has_the_interval_of_a_mean():
+    values = list(numpy.random.default_rng(0).random(60))
+    alone, part = bootstrap.mean(values), bootstrap.mean_of_parts([(value,) for value in values])
+    assert alone is not None
+    assert part is not None
+    assert (part.value, part.low, part.high) == pytest.approx((alone.value, alone.low, alone.high), abs=0.01)
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_the_mean_lies_in_its_interval_and_that_among_the_values(values):
     estimate = bootstrap.mean(values)

@@ -10,11 +10,13 @@ from dsocr.evaluation.report.breakdown import (
     BINS,
     Figure,
     PageFigures,
+    bars,
     bin_of,
     by_kind,
     by_mode,
     by_tokens,
     curve,
+    plot_over_tokens,
     show_bin,
 )
 from dsocr.evaluation.report.table import Estimate, Table, to_rows
@@ -88,3 +90,18 @@ def test_a_curve_has_a_point_for_each_step_at_its_mean_ratio():
 
 def test_a_mode_without_known_ratios_has_no_curve():
     assert [series.name for series in curve([page("tiny"), page("small", vision=0)], 0)] == ["tiny"]
+
+
+def test_over_text_tokens_there_is_a_curve_though_nobody_knows_the_ratio():
+    (series,) = plot_over_tokens("", [page(tokens=610, vision=0), page(tokens=650, vision=0)], 0, "").series
+    assert [(point.x, point.y) for point in series.points] == [(630.0, 0.5)]
+
+
+def test_every_kind_has_a_bar_for_each_mode_that_read_it():
+    pages = [page("tiny", "book"), page("small", "book", value=1.0), page("small", "note", value=0.25)]
+    shown = bars("", [*pages, page("small", "empty", value=None)], 0, "")
+    assert shown.groups == ("book", "note")
+    assert [[(point.x, point.y) for point in series.points] for series in shown.series] == [
+        [(0, 0.5)],
+        [(0, 1.0), (1, 0.25)],
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,12 +155,24 @@ def test_languages_and_types_of_document_are_told_apart():
         ("Chinese", "as published", 0),
         ("Chinese", "corrected", 0),
     ]
-    assert by_language[0][3:] == (None, 0.0, None, None, 0.0)  # no overall without formulas and tables
+    perfect, worst, half = Estimate(0.0, 0.0, 0.0), Estimate(1.0, 1.0, 1.0), Estimate(0.5, 0.0, 1.0)
+    assert by_language[0][3:] == (None, perfect, None, None, perfect)  # no overall without formulas and tables
     assert omnidocbench.source_table(scores).rows == (
-        ("book", 1, 0.0, 0.0),
-        ("newspaper", 1, 1.0, 1.0),
-        ("all", 2, 0.5, 0.5),
+        ("book", 1, perfect, perfect),
+        ("newspaper", 1, worst, worst),
+        ("all", 2, half, half),
     )
+
+
+def test_the_overall_scores_have_intervals():
+    formula, table = Block("equation_isolated", 3, "$$x$$"), Block("table", 2, TABLE)
+    truth = page(text("Hello world"), table, formula)
+    good = replace(score_page(truth, f"Hello world\n\n{TABLE}\n\n\\[x\\]"), formula_cdm=(1.0,))
+    bad = replace(score_page(truth, ""), formula_cdm=(0.0,))
+    row = next(row for row in omnidocbench.table([good, bad]).rows if row[0] == "overall (1.5)")
+    assert row[1] == row[2] == Estimate(50.0, 0.0, 100.0)
+    by_language = omnidocbench.language_table([good, bad]).rows
+    assert by_language[1][3] == Estimate(0.5, 0.0, 1.0)
 
 
 def test_an_unknown_version_is_refused():

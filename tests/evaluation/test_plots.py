@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -60,6 +61,37 @@ def test_published_points_are_hollow():
 
 def test_a_plot_without_points_says_so():
     assert "there is nothing to show" in "".join(drawn().itertext())
+
+
+def test_a_plot_of_nothing_but_what_was_published_shows_nothing():
+    paper, none, own = (
+        Series("paper", (Point(1, 1),), published=True),
+        Series("none", ()),
+        Series("own", (Point(1, 1),)),
+    )
+    shows = [Plot("Title", "across", "up", series).shows for series in ((), (paper,), (paper, none), (paper, own))]
+    assert shows == [False, False, False, True]
+
+
+def bars(*series: Series, groups: tuple[str, ...]) -> list[tuple[float, float, float, float]]:
+    found = drawn(*series, groups=groups, bottom=0.0, top=1.0).iter(f"{SVG}rect")
+    return [tuple(float(bar.get(name)) for name in ("x", "y", "width", "height")) for bar in found]
+
+
+def test_bars_stand_side_by_side_on_one_ground_and_the_longer_one_is_more():
+    one, other = Series("one", (Point(0, 0.25), Point(1, 0.5))), Series("other", (Point(0, 0.5), Point(1, 1.0)))
+    found = sorted(bars(one, other, groups=("book", "note")))
+    assert [bar[3] / found[0][3] for bar in found] == pytest.approx([1, 2, 2, 4], abs=0.01)
+    assert {round(y + height) for _, y, _, height in found} == {HEIGHT - 52}
+    assert all(left[0] + left[2] <= right[0] + 0.2 for left, right in itertools.pairwise(found))
+    assert all(x >= 0 and x + width <= WIDTH for x, _, width, _ in found)
+
+
+def test_bars_have_the_names_of_their_groups_and_long_ones_are_cut():
+    text = "".join(drawn(Series("one", (Point(0, 1),)), groups=("book", "a" * 40)).itertext())
+    assert "book" in text
+    assert "a" * 14 + "…" in text
+    assert "a" * 15 not in text
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0.001, 1e6))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dsocr.evaluation.report import published
-from dsocr.evaluation.report.table import to_markdown
+from dsocr.evaluation.report.table import to_markdown, to_rows
 
 
 def test_every_overall_distance_is_the_mean_of_its_four():
@@ -52,3 +52,11 @@ def test_every_row_stands_in_its_table():
         assert len(table.rows) == len(rows)
         assert table.note
         assert len(to_markdown(table).splitlines()) == len(rows) + 6
+
+
+def test_valid_tokens_stand_beside_all_of_them():
+    rows = {row["model"]: row for row in to_rows(published.omnidocbench_table())}
+    tokens = {name: (row["tokens"], row["valid tokens"]) for name, row in rows.items()}
+    assert tokens["DeepSeek-OCR Base"] == (256, 182)
+    assert tokens["DeepSeek-OCR Large"] == (400, 285)
+    assert tokens["DeepSeek-OCR Tiny"] == (64, None)

@@ -26,6 +26,17 @@ def test_all_three_forms_and_each_plot_are_written(tmp_path):
     assert all((tmp_path / "new" / "folder" / name).stat().st_size for name in names)
 
 
+def test_plots_that_show_nothing_are_left_out(tmp_path):
+    empty = Plot("Empty", "across", "up", ())
+    whole = Report(
+        "Title", (), (Section("One", (), (empty, report().sections[0].plots[0])), Section("Two", (), (empty,)))
+    )
+    names = [path.name for path in write_report(whole, tmp_path)]
+    assert names == ["report.md", "report.json", "report.html", "plot-1.svg"]
+    assert ">Base<" in (tmp_path / "plot-1.svg").read_text()
+    assert "Empty" not in (tmp_path / "report.html").read_text()
+
+
 def test_the_page_fetches_nothing_and_runs_nothing():
     page = as_html(report(HOSTILE))
     assert "<script" not in page

@@ -204,6 +204,27 @@ def test_a_limit_keeps_the_first_pages(tmp_path):
     }
 
 
+def test_the_overall_rows_are_as_published_without_lost_pages_and_corrected(omnidocbench, tmp_path):
+    predictions(tmp_path / "own", omnidocbench, map(markdown, PAGES))
+    (tmp_path / "own" / "note_000.md").unlink()
+    whole = found(omnidocbench, tmp_path / "own")
+    table = rows(whole, "OmniDocBench, beside the published")
+    assert [row["model"] for row in table[:3]] == ["here: own, as published", "here: own, corrected", "GLM-OCR"]
+    assert table[0]["text edit distance"] == pytest.approx(0.0)
+    assert table[1]["text edit distance"] == pytest.approx(1 / len(PAGES))
+    notes = {each.title: each.note for section in whole.sections for each in section.tables}
+    for title in ("By mode", "By type of document", "By text tokens"):
+        assert "All figures here are corrected" in notes[title]
+
+
+def test_types_of_document_have_bars_and_numbers_of_text_tokens_curves(omnidocbench, tmp_path):
+    predictions(tmp_path / "own", omnidocbench, map(markdown, PAGES))
+    plots = [plot for section in found(omnidocbench, tmp_path / "own").sections for plot in section.plots]
+    shown = {plot.title: plot.groups for plot in plots if plot.shows}
+    assert list(shown) == ["Text by type of document", "Text by text tokens"]  # nobody knows the vision tokens
+    assert "magazine" in shown["Text by type of document"]
+
+
 def test_our_row_stands_on_top_of_the_published_ones(omnidocbench, tmp_path):
     predictions(tmp_path / "own", omnidocbench, map(markdown, PAGES))
     table = rows(found(omnidocbench, tmp_path / "own"), "OmniDocBench by type of document, beside the published")

@@ -61,6 +61,8 @@ class FoxTrial:
             breakdown.plot("Precision as Fox prints it", figures, 0, FIGURES[0].name, paper_curves()),
             breakdown.plot("Precision", figures, 1, FIGURES[1].name, paper_curves()),
             breakdown.plot("What edit distance says", figures, 3, FIGURES[3].name),
+            breakdown.plot_over_tokens("Precision by text tokens", figures, 1, FIGURES[1].name),
+            breakdown.plot_over_tokens("Edit distance by text tokens", figures, 3, FIGURES[3].name),
         )
         kinds = breakdown.by_kind(figures, FIGURES, "language")
         english, others = ([page for page in figures if (page.kind == "en") is wanted] for wanted in (True, False))

@@ -54,10 +54,13 @@ class OlmocrTrial:
             breakdown.by_kind(figures, FIGURES, "category"),
             breakdown.by_tokens(figures, FIGURES),
         )
-        plot = breakdown.plot("Tests passed against compression", figures, 0, FIGURES[0].name)
+        plots = (
+            breakdown.plot("Tests passed against compression", figures, 0, FIGURES[0].name),
+            breakdown.bars("Tests passed by category", figures, 0, FIGURES[0].name),
+        )
         return (
             *(Section(trial.name, (olmocr.table(own),)) for trial, own in zip(trials, scores, strict=True)),
-            Section("Compression", tables, (plot,)),
+            Section("Compression", tables, plots),
             Section("Beside what is published", (beside_published(trials, scores),)),
         )
 

@@ -44,7 +44,7 @@ def table(scores: Sequence[Scores], *, seed: int = 0) -> Table:
     ]
     for name, measure in (("table TEDS", _teds), ("table TEDS-S", _structure), ("formula CDM", _cdm)):
         rows.append((name, *(_estimate(map(measure, pages), seed, 100) for pages in (read, scores))))
-    rows.append(("overall (1.5)", overall(read), overall(scores)))
+    rows.append(("overall (1.5)", *(_overall(pages, seed) for pages in (read, scores))))
     rows.append(("read text that matches nothing, %", None, _estimate((page.unmatched for page in read), seed, 100)))
     columns = (Column("measure"), Column("as published", ".3f"), Column("corrected", ".3f"))
     return Table(f"OmniDocBench, {len(scores)} pages", columns, tuple(rows), _note(scores))
@@ -56,10 +56,8 @@ def overall(scores: Sequence[Scores]) -> float | None:
     Each is a mean over the pages that have it. None where one of them is not there, most often CDM: nothing is put in
     its place.
     """
-    text, tables, formulas = (_mean(map(take, scores)) for take in (lambda page: page.text, _teds, _cdm))
-    if text is None or tables is None or formulas is None or without_cdm(scores):
-        return None
-    return 100 * ((1 - text) + tables + formulas) / 3
+    found = _overall(scores, 0)
+    return found.value if found else None
 
 
 def without_cdm(scores: Iterable[Scores]) -> bool:
@@ -67,8 +65,8 @@ def without_cdm(scores: Iterable[Scores]) -> bool:
     return any(page.formula is not None and page.formula_cdm is None for page in scores)
 
 
-def language_table(scores: Sequence[Scores]) -> Table:
-    """Edit distances of English and of Chinese pages, as in the paper's table of version 1.0.
+def language_table(scores: Sequence[Scores], *, seed: int = 0) -> Table:
+    """Edit distances of English and of Chinese pages, as in the paper's table of version 1.0, with their intervals.
 
     Overall is the mean of the four; None where one of them is not there.
     """
@@ -76,30 +74,42 @@ def language_table(scores: Sequence[Scores]) -> Table:
     for language, name in LANGUAGES.items():
         pages = [page for page in scores if page.language == language]
         for label, counted in (("as published", _published(pages)), ("corrected", list(map(_corrected, pages)))):
-            means = [_mean(map(take, counted)) for take in _DISTANCES.values()]
-            known = [mean for mean in means if mean is not None]
-            rows.append((name, label, len(counted), sum(known) / 4 if len(known) == 4 else None, *means))
+            values = [[take(page) for take in _DISTANCES.values()] for page in counted]
+            columns = (_estimate((page[index] for page in values), seed) for index in range(len(_DISTANCES)))
+            rows.append((name, label, len(counted), bootstrap.mean_of_parts(values, seed=seed), *columns))
     names = ("overall", *_DISTANCES)
-    columns = (Column("language"), Column("manner"), Column("pages"), *(Column(name, ".3f") for name in names))
+    heads = (Column("language"), Column("manner"), Column("pages"), *(Column(name, ".3f") for name in names))
     note = "Edit distances, the lower the better. Pages in other languages, or in both, are left out, as in the paper."
-    return Table("OmniDocBench by language", columns, tuple(rows), note)
+    return Table("OmniDocBench by language", heads, tuple(rows), note)
 
 
-def source_table(scores: Sequence[Scores]) -> Table:
-    """Text edit distance for each type of document."""
+def source_table(scores: Sequence[Scores], *, seed: int = 0) -> Table:
+    """Text edit distance for each type of document, with its interval."""
     rows: list[tuple[Cell, ...]] = []
     kinds = [*SOURCES, *sorted({page.source for page in scores} - set(SOURCES))]
     for source in kinds:
         pages = [page for page in scores if page.source == source]
         if pages:
-            rows.append((SOURCES.get(source, source), len(pages), *_text_means(pages)))
-    rows.append(("all", len(scores), *_text_means(scores)))
+            rows.append((SOURCES.get(source, source), len(pages), *_text_means(pages, seed)))
+    rows.append(("all", len(scores), *_text_means(scores, seed)))
     columns = (Column("document"), Column("pages"), Column("as published", ".3f"), Column("corrected", ".3f"))
     return Table("OmniDocBench by type of document", columns, tuple(rows), "Text edit distance, the lower the better.")
 
 
-def _text_means(pages: Sequence[Scores]) -> tuple[float | None, float | None]:
-    return _mean(page.text for page in _published(pages)), _mean(page.text for page in pages)
+def _text_means(pages: Sequence[Scores], seed: int) -> tuple[Cell, Cell]:
+    return _estimate((page.text for page in _published(pages)), seed), _estimate((page.text for page in pages), seed)
+
+
+def _overall(scores: Sequence[Scores], seed: int) -> Estimate | None:
+    if without_cdm(scores):
+        return None
+    return bootstrap.mean_of_parts([_percentages(page) for page in scores], seed=seed)
+
+
+def _percentages(page: Scores) -> list[float | None]:
+    """The three parts of the overall score."""
+    text = None if page.text is None else 1 - page.text
+    return [None if part is None else 100 * part for part in (text, _teds(page), _cdm(page))]
 
 
 def _published(scores: Iterable[Scores]) -> list[Distances]:
@@ -120,11 +130,6 @@ def _structure(page: Scores) -> float | None:
 
 def _cdm(page: Scores) -> float | None:
     return statistics.mean(page.formula_cdm) if page.formula_cdm else None
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
 
 
 def _estimate(values: Iterable[float | None], seed: int, scale: float = 1) -> Estimate | None:

@@ -33,6 +33,27 @@ def macro_mean(groups: Sequence[Sequence[float]], *, seed: int = 0) -> Estimate 
     return Estimate(float(numpy.mean([group.mean() for group in filled])), float(low), float(high))
 
 
+def mean_of_parts(pages: Sequence[Sequence[float | None]], *, seed: int = 0) -> Estimate | None:
+    """The mean over parts of each part's mean over the pages that have it, pages drawn again with all their parts.
+
+    pages: [pages, parts]. None where a part is on no page; samples that miss a part have no say in the interval.
+    """
+    values = numpy.array([[numpy.nan if value is None else value for value in page] for page in pages], dtype=float)
+    if not len(values) or numpy.isnan(values).all(axis=0).any():
+        return None
+    known = ~numpy.isnan(values)  # [pages, parts]
+    filled = numpy.where(known, values, 0.0)
+    draw = numpy.random.default_rng(seed)
+    # How often each page is in each sample: [samples, pages]
+    times = draw.multinomial(len(values), numpy.full(len(values), 1 / len(values)), RESAMPLES).astype(float)
+    counts = times @ known.astype(float)  # [samples, parts]
+    whole = (counts > 0).all(axis=1)
+    means = ((times @ filled)[whole] / counts[whole]).mean(axis=1)
+    low, high = numpy.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    value = (filled.sum(axis=0) / known.sum(axis=0)).mean()
+    return Estimate(float(value), float(low), float(high))
+
+
 def _resampled(values: numpy.ndarray, draw: numpy.random.Generator) -> numpy.ndarray:
     """The mean of as many values drawn again, RESAMPLES times, some of them at a time to stay small."""
     at_a_time = max(1, _AT_A_TIME // len(values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dsocr.evaluation.report.bootstrap import mean
@@ -69,23 +69,25 @@ def by_mode(pages: Sequence[PageFigures], figures: Sequence[Figure], note: str) 
     return grouped("By mode", (Column("mode"),), pages, figures, lambda page: (page.mode,), note)
 
 
-def by_kind(pages: Sequence[PageFigures], figures: Sequence[Figure], what: str) -> Table:
+def by_kind(pages: Sequence[PageFigures], figures: Sequence[Figure], what: str, note: str = "") -> Table:
     """One row for each kind of page in each mode; `what` a kind is."""
     columns = Column(what), Column("mode")
     ordered = sorted(pages, key=lambda page: page.kind)
-    return grouped(f"By {what}", columns, ordered, figures, lambda page: (page.kind, page.mode))
+    return grouped(f"By {what}", columns, ordered, figures, lambda page: (page.kind, page.mode), note)
 
 
-def by_tokens(pages: Sequence[PageFigures], figures: Sequence[Figure], title: str = "By text tokens") -> Table:
+def by_tokens(
+    pages: Sequence[PageFigures], figures: Sequence[Figure], title: str = "By text tokens", note: str = ""
+) -> Table:
     """One row for each step of text tokens in each mode."""
     columns = Column("text tokens"), Column("mode")
     ordered = sorted(pages, key=lambda page: page.bin[0])
-    return grouped(title, columns, ordered, figures, lambda page: (show_bin(page.bin), page.mode))
+    return grouped(title, columns, ordered, figures, lambda page: (show_bin(page.bin), page.mode), note)
 
 
 def curve(pages: Sequence[PageFigures], index: int) -> tuple[Series, ...]:
     """The mean of one figure over the mean compression ratio, for each mode: a point for each step of text tokens."""
-    return tuple(series for mode in _modes(pages) if (series := _series(mode, pages, index)).points)
+    return _curve(pages, index, lambda page: page.ratio)
 
 
 def plot(title: str, pages: Sequence[PageFigures], index: int, label: str, more: Iterable[Series] = ()) -> Plot:
@@ -94,15 +96,46 @@ def plot(title: str, pages: Sequence[PageFigures], index: int, label: str, more:
     return Plot(title, "text tokens for each vision token", label, series, bottom=0.0, top=1.0)
 
 
-def _series(mode: str, pages: Sequence[PageFigures], index: int) -> Series:
-    shown = [page for page in pages if page.mode == mode and page.ratio is not None and page.values[index] is not None]
+def plot_over_tokens(title: str, pages: Sequence[PageFigures], index: int, label: str) -> Plot:
+    """One figure against the number of text tokens, for each mode: a point for each step."""
+    series = _curve(pages, index, lambda page: page.text_tokens)
+    return Plot(title, "text tokens", label, series, bottom=0.0, top=1.0)
+
+
+def bars(title: str, pages: Sequence[PageFigures], index: int, label: str) -> Plot:
+    """One figure for each kind of page, the modes side by side."""
+    kinds = sorted({page.kind for page in pages if page.values[index] is not None})
+    series = tuple(Series(mode, tuple(_points(mode, pages, index, kinds))) for mode in _modes(pages))
+    return Plot(title, "", label, series, bottom=0.0, top=1.0, groups=tuple(kinds))
+
+
+def _points(mode: str, pages: Sequence[PageFigures], index: int, kinds: Sequence[str]) -> Iterator[Point]:
+    for place, kind in enumerate(kinds):
+        own = [page.values[index] for page in pages if (page.mode, page.kind) == (mode, kind)]
+        estimate = mean([value for value in own if value is not None])
+        if estimate:
+            yield Point(place, estimate.value, estimate.low, estimate.high)
+
+
+def _curve(
+    pages: Sequence[PageFigures], index: int, across: Callable[[PageFigures], float | None]
+) -> tuple[Series, ...]:
+    return tuple(series for mode in _modes(pages) if (series := _series(mode, pages, index, across)).points)
+
+
+def _series(
+    mode: str, pages: Sequence[PageFigures], index: int, across: Callable[[PageFigures], float | None]
+) -> Series:
+    shown = [
+        page for page in pages if page.mode == mode and across(page) is not None and page.values[index] is not None
+    ]
     points = []
     for _, group in itertools.groupby(sorted(shown, key=lambda page: page.text_tokens), key=lambda page: page.bin):
         own = list(group)
         estimate = mean([page.values[index] or 0.0 for page in own])
         assert estimate is not None  # no group is empty
-        ratio = statistics.mean(page.ratio or 0.0 for page in own)
-        points.append(Point(ratio, estimate.value, estimate.low, estimate.high))
+        place = statistics.mean(across(page) or 0.0 for page in own)
+        points.append(Point(place, estimate.value, estimate.low, estimate.high))
     return Series(mode, tuple(points))
 
 

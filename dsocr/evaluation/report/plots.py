@@ -1,4 +1,4 @@
-"""Curves drawn as SVG that stands alone: figures over figures, with intervals, by day and by night."""
+"""Curves and bars drawn as SVG that stands alone: figures over figures, with intervals, by day and by night."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 44, 52
 _KEY = 18  # pixels for a line of the key
 # Told apart by the colour-blind, and on white as on black.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7f7f7f")
+_GROUP = 0.8  # of the way from one group of bars to the next
+_NAME = 15  # characters of a group's name
 _TICKS = 6  # about how many on an axis
 
 
@@ -36,7 +38,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing: what lies along each axis, and the series; bottom and top of the upright one may be given."""
+    """A drawing: what lies along each axis, and the series; bottom and top of the upright one may be given.
+
+    groups: names along the axis in place of figures; then a point is a bar, and its x the place of its group, from 0.
+    """
 
     title: str
     x_label: str
@@ -44,6 +49,12 @@ class Plot:
     series: tuple[Series, ...]
     bottom: float | None = None
     top: float | None = None
+    groups: tuple[str, ...] = ()
+
+    @property
+    def shows(self) -> bool:
+        """Whether there is anything in it but what was published."""
+        return any(series.points for series in self.series if not series.published)
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,8 @@ def draw(plot: Plot) -> str:
     parts = [f'<text x="{WIDTH / 2}" y="20" text-anchor="middle" class="t">{escape(plot.title)}</text>']
     if points:
         across, upright = _axes(plot, points)
-        parts += [*_grid(across, upright, plot), *_curves(plot.series, across, upright), *_key(plot.series)]
+        drawn = _bars if plot.groups else _curves
+        parts += [*_grid(across, upright, plot), *drawn(plot.series, across, upright), *_key(plot.series)]
     else:
         parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle">there is nothing to show</text>')
     body = "\n".join(parts)
@@ -92,7 +104,10 @@ def _axes(plot: Plot, points: Sequence[Point]) -> tuple[_Axis, _Axis]:
     heights = [value for point in points for value in (point.y, point.low, point.high) if value is not None]
     low = min(heights) if plot.bottom is None else plot.bottom
     high = max(heights) if plot.top is None else plot.top
-    across = _widened(min(0.0, *(point.x for point in points)), max(point.x for point in points))
+    if plot.groups:
+        across = -0.5, len(plot.groups) - 0.5
+    else:
+        across = _widened(min(0.0, *(point.x for point in points)), max(point.x for point in points))
     return _Axis(*across, _LEFT, WIDTH - _RIGHT), _Axis(*_widened(low, high), HEIGHT - _BOTTOM, _TOP)
 
 
@@ -105,21 +120,34 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 
 def _grid(across: _Axis, upright: _Axis, plot: Plot) -> Iterator[str]:
-    for value in ticks(across.low, across.high):
-        x = across.place(value)
-        yield _line(x, upright.start, x, upright.end, 'stroke="currentColor" stroke-opacity="0.12"')
-        yield f'<text x="{x:.1f}" y="{upright.start + 18}" text-anchor="middle">{value:g}</text>'
+    yield from _names(plot.groups, across, upright) if plot.groups else _figures(plot.x_label, across, upright)
     for value in ticks(upright.low, upright.high):
         y = upright.place(value)
         yield _line(across.start, y, across.end, y, 'stroke="currentColor" stroke-opacity="0.12"')
         yield f'<text x="{across.start - 8}" y="{y + 4:.1f}" text-anchor="end">{_short(value)}</text>'
-    middle = (across.start + across.end) / 2
-    yield f'<text x="{middle}" y="{HEIGHT - 14}" text-anchor="middle">{escape(plot.x_label)}</text>'
     centre = (upright.start + upright.end) / 2
     yield (
         f'<text x="16" y="{centre}" text-anchor="middle" transform="rotate(-90 16 {centre})">'
         f"{escape(plot.y_label)}</text>"
     )
+
+
+def _figures(label: str, across: _Axis, upright: _Axis) -> Iterator[str]:
+    for value in ticks(across.low, across.high):
+        x = across.place(value)
+        yield _line(x, upright.start, x, upright.end, 'stroke="currentColor" stroke-opacity="0.12"')
+        yield f'<text x="{x:.1f}" y="{upright.start + 18}" text-anchor="middle">{value:g}</text>'
+    middle = (across.start + across.end) / 2
+    yield f'<text x="{middle}" y="{HEIGHT - 14}" text-anchor="middle">{escape(label)}</text>'
+
+
+def _names(groups: Sequence[str], across: _Axis, upright: _Axis) -> Iterator[str]:
+    """Below the bars, aslant, so that long ones have room."""
+    for place, name in enumerate(groups):
+        x, y = across.place(place) + 6, upright.start + 14
+        shown = name if len(name) <= _NAME else name[: _NAME - 1] + "…"
+        where = f'x="{x:.1f}" y="{y}" transform="rotate(-24 {x:.1f} {y})"'
+        yield f'<text {where} text-anchor="end" font-size="11">{escape(shown)}</text>'
 
 
 def _short(value: float) -> str:
@@ -135,6 +163,23 @@ def _curves(series: Sequence[Series], across: _Axis, upright: _Axis) -> Iterator
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>'
         for point in points:
             yield from _mark(point, each, colour, across, upright)
+
+
+def _bars(series: Sequence[Series], across: _Axis, upright: _Axis) -> Iterator[str]:
+    """The bars of one group side by side, in the order of the series, with their intervals."""
+    wide = _GROUP * (across.place(1) - across.place(0)) / len(series)
+    for index, each in enumerate(series):
+        for point in each.points:
+            left, top = across.place(point.x) + (index - len(series) / 2) * wide, upright.place(point.y)
+            told = f"<title>{escape(f'{each.name}: {point.y:.4g}')}</title>"
+            size = f'width="{wide:.1f}" height="{upright.start - top:.1f}"'
+            fill = f'fill="{_COLOURS[index % len(_COLOURS)]}" fill-opacity="0.75"'
+            yield f'<rect x="{left:.1f}" y="{top:.1f}" {size} {fill}>{told}</rect>'
+            if point.low is not None and point.high is not None:
+                middle = left + wide / 2
+                yield _line(
+                    middle, upright.place(point.low), middle, upright.place(point.high), 'stroke="currentColor"'
+                )
 
 
 def _mark(point: Point, series: Series, colour: str, across: _Axis, upright: _Axis) -> Iterator[str]:

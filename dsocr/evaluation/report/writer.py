@@ -48,7 +48,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, tables and plots under it."""
+    """A heading, tables and plots under it; plots without anything to see are left out of what is written."""
 
     title: str
     tables: tuple[Table, ...] = ()
@@ -102,7 +102,7 @@ def as_html(report: Report) -> str:
 def write_report(report: Report, folder: Path) -> tuple[Path, ...]:
     """report.md, report.json, report.html, and plot-1.svg and so on; FileAccessError where that cannot be."""
     contents = {"report.md": as_markdown(report), "report.json": as_json(report), "report.html": as_html(report)}
-    plots = [plot for section in report.sections for plot in section.plots]
+    plots = [plot for section in report.sections for plot in _shown(section)]
     contents |= {f"plot-{number}.svg": draw(plot) for number, plot in enumerate(plots, 1)}
     for name, content in contents.items():
         write_file(folder / name, content)
@@ -122,6 +122,11 @@ def _table(table: Table) -> dict[str, object]:
     return {"title": table.title, "note": table.note, "rows": to_rows(table)}
 
 
+def _shown(section: Section) -> list[Plot]:
+    """Its plots, without those in which there is nothing to see."""
+    return [plot for plot in section.plots if plot.shows]
+
+
 def _section(section: Section) -> str:
-    plots = f'<div class="plots">{"".join(map(draw, section.plots))}</div>' if section.plots else ""
+    plots = f'<div class="plots">{"".join(map(draw, _shown(section)))}</div>' if _shown(section) else ""
     return "\n".join([f"<h2>{escape(section.title)}</h2>", *map(to_html, section.tables), plots])
