@@ -9,42 +9,19 @@
 #include <cstdint>
 #include <cstring>
 
-#include "numbers.h"
+#ifdef __AVX512VNNI__
+#include "tile_avx512.h"
+#elif defined(__AVX2__)
+#include "tile_avx2.h"
+#else
+#include "tile_plain.h"
+#endif
 
 #ifdef _OPENMP
 #include <omp.h>
 #endif
-#ifdef __AVX512VNNI__
-#include <immintrin.h>
-#define FAST 1
-#endif
-
-namespace {
-
-using i64 = std::int64_t;
-
-enum Format : i64 {
-    FLOAT32 = 0,   // float weights, float activations
-    WIDENED = 1,   // bfloat16 weights widened to float, float activations: exact
-    BFLOAT16 = 2,  // both rounded to bfloat16, products summed in float
-    INT8 = 3,      // weights in groups of 128 with a float scale, stored + 128; activations likewise
-    INT4 = 4,      // weights in groups of 32 with a half scale, stored + 8; activations as for INT8
-};
-
-constexpr i64 GROUP = 128;  // columns that share a scale of the activations
-constexpr i64 ROWS = 4;     // rows of a matrix that are read side by side
-constexpr i64 TOKENS = 4;   // activations that meet them at once
-constexpr i64 AHEAD = 8192; // bytes between what is multiplied and what is fetched
-
-}  // namespace
 
 extern "C" {
-
-struct Matrix {
-    const void *data;
-    const void *scales;
-    i64 rows, columns, stride, format;  // stride: bytes from a row to the next
-};
 
 struct FeedForward {
     Matrix gate, up, down;
@@ -91,19 +68,6 @@ i64 matrix_scratch(const Matrix *matrix, i64 rows);
 }
 
 namespace {
-
-inline i64 padded(i64 columns) { return (columns + GROUP - 1) / GROUP * GROUP; }
-
-// Rows of activations in every form that the matrices of a pass may ask for.
-struct Activations {
-    i64 columns;
-    float *exact;          // [rows, columns]
-    std::uint16_t *half;   // [rows, columns]
-    std::int8_t *small;    // [rows, padded]
-    float *scales;         // [rows, padded / GROUP]
-    std::int32_t *offset;  // [rows, padded / GROUP]: what the weights' + 128 adds, to be taken off
-    std::int32_t *lanes;   // [rows, padded / 4]: what the weights' + 8 adds to each four columns, to be taken off
-};
 
 // Hands out pieces of the scratch, or only counts them when there is none.
 struct Shelf {
@@ -160,253 +124,24 @@ void prepare(const Activations &a, i64 row, i64 format) {
     for (i64 k = 0; k < a.columns; ++k) half[k] = narrow(x[k]);
 }
 
-// One tile: ROWS rows of a matrix from `row` times `T` rows of activations → out[t * ROWS + r].
-// Rows past the matrix's last repeat that one. Each number is one chain of sums over the columns.
-template <int T> struct Tile {
-    const Matrix &m;
-    const Activations &a;
-    const char *w[ROWS];
-    i64 row_of[ROWS];
-    i64 x[T];
-    float *out;
 
-    Tile(const Matrix &matrix, i64 row, const Activations &activations, const std::int32_t *tokens, float *to)
-        : m(matrix), a(activations), out(to) {
-        for (i64 r = 0; r < ROWS; ++r) {
-            row_of[r] = std::min(row + r, m.rows - 1);
-            w[r] = static_cast<const char *>(m.data) + row_of[r] * m.stride;
-        }
-        for (int t = 0; t < T; ++t) x[t] = tokens[t];
+template <int T> void run(const Products<T> &tile) {
+    switch (tile.m.format) {
+        case FLOAT32: return tile.template run_float<false>();
+        case WIDENED: return tile.template run_float<true>();
+        case BFLOAT16: return tile.run_bfloat16();
+        case INT8: return tile.run_int8();
+        default: return tile.run_int4();
     }
-
-#ifdef FAST
-    // What is read later is fetched here: of rows that are read side by side the hardware sees only short streams.
-    template <i64 N> void fetch(i64 r, i64 byte) const {
-        if (N == 1) _mm_prefetch(w[r] + AHEAD + byte, _MM_HINT_T0);
-        else _mm_prefetch(w[r] + ahead() * m.stride + byte, _MM_HINT_T1);
-    }
-
-    i64 ahead() const { return ROWS * (AHEAD / (ROWS * m.stride) + 1); }
-
-    void fetch_scales(i64 bytes) const {
-        const char *at = static_cast<const char *>(m.scales) + (row_of[0] + ahead()) * bytes;
-        for (i64 byte = 0; byte < ROWS * bytes; byte += 64) _mm_prefetch(at + byte, _MM_HINT_T0);
-    }
-
-    template <i64 N> void store(__m512 sums[N][T], i64 base) const {
-        for (int t = 0; t < T; ++t)
-            for (i64 r = 0; r < N; ++r) out[t * ROWS + base + r] = _mm512_reduce_add_ps(sums[r][t]);
-    }
-
-    static __m512 widen16(const char *at, __mmask16 mask) {
-        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, at)), 16));
-    }
-
-    template <bool WIDE> void run_float() const {
-        __m512 sums[ROWS][T] = {};
-        for (i64 k = 0; k < m.columns; k += 16) {
-            const __mmask16 mask = m.columns - k >= 16 ? 0xffff : __mmask16((1u << (m.columns - k)) - 1);
-            __m512 xs[T];
-            for (int t = 0; t < T; ++t) xs[t] = _mm512_maskz_loadu_ps(mask, a.exact + x[t] * a.columns + k);
-            for (i64 r = 0; r < ROWS; ++r) {
-                fetch<ROWS>(r, k * (WIDE ? 2 : 4));
-                const __m512 ws = WIDE ? widen16(w[r] + k * 2, mask) : _mm512_maskz_loadu_ps(mask, w[r] + k * 4);
-                for (int t = 0; t < T; ++t) sums[r][t] = _mm512_fmadd_ps(ws, xs[t], sums[r][t]);
-            }
-        }
-        store<ROWS>(sums, 0);
-    }
-
-    // Adds the products of 16 pairs of bfloat16; without an instruction for it as two products of floats.
-    static __m512 add_products(__m512 sum, __m512i ws, __m512i xs) {
-#ifdef __AVX512BF16__
-        return _mm512_dpbf16_ps(sum, (__m512bh)ws, (__m512bh)xs);
-#else
-        const __m512i upper = _mm512_set1_epi32(int(0xffff0000u));
-        sum = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(ws, 16)),
-                              _mm512_castsi512_ps(_mm512_slli_epi32(xs, 16)), sum);
-        return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(ws, upper)),
-                               _mm512_castsi512_ps(_mm512_and_si512(xs, upper)), sum);
-#endif
-    }
-
-    template <i64 N> void bfloat16_rows(i64 base) const {
-        __m512 sums[N][T] = {};
-        for (i64 k = 0; k < m.columns; k += 32) {
-            const __mmask32 mask = m.columns - k >= 32 ? 0xffffffffu : (1u << (m.columns - k)) - 1;
-            __m512i xs[T];
-            for (int t = 0; t < T; ++t) xs[t] = _mm512_maskz_loadu_epi16(mask, a.half + x[t] * a.columns + k);
-            for (i64 r = 0; r < N; ++r) {
-                fetch<N>(base + r, k * 2);
-                const __m512i ws = _mm512_maskz_loadu_epi16(mask, w[base + r] + k * 2);
-                for (int t = 0; t < T; ++t) sums[r][t] = add_products(sums[r][t], ws, xs[t]);
-            }
-        }
-        store<N>(sums, base);
-    }
-
-    template <i64 N> void int8_rows(i64 base) const {
-        const i64 wide = padded(m.columns), groups = wide / GROUP;
-        const float *scales = static_cast<const float *>(m.scales);
-        if (base == 0) fetch_scales(groups * 4);
-        __m512 sums[N][T] = {};
-        for (i64 g = 0; g < groups; ++g) {
-            __m512i low[N], high[N];
-            __m512 ws[N];
-            for (i64 r = 0; r < N; ++r) {
-                fetch<N>(base + r, g * GROUP);
-                fetch<N>(base + r, g * GROUP + 64);
-                low[r] = _mm512_loadu_si512(w[base + r] + g * GROUP);
-                high[r] = _mm512_loadu_si512(w[base + r] + g * GROUP + 64);
-                ws[r] = _mm512_set1_ps(scales[row_of[base + r] * groups + g]);
-            }
-            for (int t = 0; t < T; ++t) {
-                const std::int8_t *small = a.small + x[t] * wide + g * GROUP;
-                const __m512i first = _mm512_loadu_si512(small), second = _mm512_loadu_si512(small + 64);
-                const __m512i start = _mm512_zextsi128_si512(_mm_cvtsi32_si128(a.offset[x[t] * groups + g]));
-                const __m512 scale = _mm512_set1_ps(a.scales[x[t] * groups + g]);
-                for (i64 r = 0; r < N; ++r) {
-                    const __m512i dots = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(start, low[r], first), high[r], second);
-                    sums[r][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), _mm512_mul_ps(ws[r], scale), sums[r][t]);
-                }
-            }
-        }
-        store<N>(sums, base);
-    }
-
-    template <i64 N> void int4_rows(i64 base) const {
-        const i64 wide = padded(m.columns), groups = wide / GROUP;
-        const __m512i nibble = _mm512_set1_epi8(15);
-        const __m512i left = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-        const __m512i right = _mm512_add_epi32(left, _mm512_set1_epi32(2));
-        const std::uint16_t *scales = static_cast<const std::uint16_t *>(m.scales);
-        if (base == 0) fetch_scales(groups * 8);
-        __m512 sums[N][T] = {};
-        for (i64 g = 0; g < groups; ++g) {
-            for (i64 r = 0; r < N; ++r) {
-                fetch<N>(base + r, g * GROUP / 2);
-                const __m512i both = _mm512_loadu_si512(w[base + r] + g * GROUP / 2);
-                const __m512i low = _mm512_and_si512(both, nibble);
-                const __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
-                const __m128 four = _mm_cvtph_ps(_mm_loadl_epi64(
-                    reinterpret_cast<const __m128i *>(scales + (row_of[base + r] * groups + g) * 4)));
-                const __m512 all = _mm512_castps128_ps512(four);
-                const __m512 low_scale = _mm512_permutexvar_ps(left, all), high_scale = _mm512_permutexvar_ps(right, all);
-                for (int t = 0; t < T; ++t) {
-                    const i64 at = x[t] * wide + g * GROUP;
-                    const __m512i first = _mm512_dpbusd_epi32(
-                        _mm512_loadu_si512(a.lanes + at / 4), low, _mm512_loadu_si512(a.small + at));
-                    const __m512i second = _mm512_dpbusd_epi32(
-                        _mm512_loadu_si512(a.lanes + at / 4 + 16), high, _mm512_loadu_si512(a.small + at + 64));
-                    const __m512 mixed = _mm512_fmadd_ps(_mm512_cvtepi32_ps(first), low_scale,
-                                                         _mm512_mul_ps(_mm512_cvtepi32_ps(second), high_scale));
-                    const __m512 scale = _mm512_set1_ps(a.scales[x[t] * groups + g]);
-                    sums[r][t] = _mm512_fmadd_ps(mixed, scale, sums[r][t]);
-                }
-            }
-        }
-        store<N>(sums, base);
-    }
-    // One row after another for a single activation: memory is then read in one stream. 4 bits take so much arithmetic
-    // that rows side by side, which do not wait for each other's sums, are faster all the same.
-    void run_bfloat16() const {
-        if (T > 1) return bfloat16_rows<ROWS>(0);
-        for (i64 r = 0; r < ROWS; ++r) bfloat16_rows<1>(r);
-    }
-
-    void run_int8() const {
-        if (T > 1) return int8_rows<ROWS>(0);
-        for (i64 r = 0; r < ROWS; ++r) int8_rows<1>(r);
-    }
-
-    void run_int4() const { int4_rows<ROWS>(0); }
-#else
-    template <class Product> void each(Product product) const {
-        for (int t = 0; t < T; ++t)
-            for (i64 r = 0; r < ROWS; ++r) out[t * ROWS + r] = product(r, t);
-    }
-
-    template <bool WIDE> void run_float() const {
-        each([&](i64 r, int t) {
-            const float *xs = a.exact + x[t] * a.columns;
-            const float *exact = reinterpret_cast<const float *>(w[r]);
-            const std::uint16_t *half = reinterpret_cast<const std::uint16_t *>(w[r]);
-            float sum = 0;
-#pragma omp simd reduction(+ : sum)
-            for (i64 k = 0; k < m.columns; ++k) sum += xs[k] * (WIDE ? widen(half[k]) : exact[k]);
-            return sum;
-        });
-    }
-
-    void run_bfloat16() const {
-        each([&](i64 r, int t) {
-            const std::uint16_t *xs = a.half + x[t] * a.columns;
-            const std::uint16_t *half = reinterpret_cast<const std::uint16_t *>(w[r]);
-            float sum = 0;
-#pragma omp simd reduction(+ : sum)
-            for (i64 k = 0; k < m.columns; ++k) sum += widen(xs[k]) * widen(half[k]);
-            return sum;
-        });
-    }
-
-    void run_int8() const {
-        const i64 wide = padded(m.columns), groups = wide / GROUP;
-        each([&](i64 r, int t) {
-            float sum = 0;
-            for (i64 g = 0; g < groups; ++g) {
-                const std::uint8_t *ws = reinterpret_cast<const std::uint8_t *>(w[r]) + g * GROUP;
-                const std::int8_t *xs = a.small + x[t] * wide + g * GROUP;
-                std::int32_t dot = a.offset[x[t] * groups + g];
-                for (i64 k = 0; k < GROUP; ++k) dot += std::int32_t(ws[k]) * xs[k];
-                sum += float(dot) * static_cast<const float *>(m.scales)[row_of[r] * groups + g] *
-                       a.scales[x[t] * groups + g];
-            }
-            return sum;
-        });
-    }
-
-    void run_int4() const {
-        const i64 wide = padded(m.columns), groups = wide / GROUP;
-        each([&](i64 r, int t) {
-            float sum = 0;
-            for (i64 g = 0; g < groups; ++g) {
-                const std::uint8_t *both = reinterpret_cast<const std::uint8_t *>(w[r]) + g * GROUP / 2;
-                const std::int8_t *xs = a.small + x[t] * wide + g * GROUP;
-                const std::uint16_t *scales = static_cast<const std::uint16_t *>(m.scales) + (row_of[r] * groups + g) * 4;
-                float mixed = 0;
-                for (i64 part = 0; part < 4; ++part) {
-                    std::int32_t dot = 0;
-                    for (i64 k = 0; k < 32; ++k) {
-                        const std::uint8_t byte = both[(part % 2) * 32 + k];
-                        dot += (std::int32_t(part < 2 ? byte & 15 : byte >> 4) - 8) * xs[part * 32 + k];
-                    }
-                    mixed += float(dot) * half_to_float(scales[part]);
-                }
-                sum += mixed * a.scales[x[t] * groups + g];
-            }
-            return sum;
-        });
-    }
-#endif
-
-    void run() const {
-        switch (m.format) {
-            case FLOAT32: return run_float<false>();
-            case WIDENED: return run_float<true>();
-            case BFLOAT16: return run_bfloat16();
-            case INT8: return run_int8();
-            default: return run_int4();
-        }
-    }
-};
+}
 
 // ROWS rows of a matrix times the activations in `tokens` → out[t * ROWS + r].
 void four_rows(const Matrix &m, i64 row, const Activations &a, const std::int32_t *tokens, i64 count, float *out) {
     for (; count >= TOKENS; count -= TOKENS, tokens += TOKENS, out += TOKENS * ROWS)
-        Tile<TOKENS>(m, row, a, tokens, out).run();
-    if (count == 3) Tile<3>(m, row, a, tokens, out).run();
-    if (count == 2) Tile<2>(m, row, a, tokens, out).run();
-    if (count == 1) Tile<1>(m, row, a, tokens, out).run();
+        run(Products<TOKENS>(m, row, a, tokens, out));
+    if (count == 3) run(Products<3>(m, row, a, tokens, out));
+    if (count == 2) run(Products<2>(m, row, a, tokens, out));
+    if (count == 1) run(Products<1>(m, row, a, tokens, out));
 }
 
 inline float silu(float x) { return x / (1 + std::exp(-x)); }
