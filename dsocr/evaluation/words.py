@@ -91,7 +91,7 @@ def _wordnet() -> object | None:
     wordnet = need("nltk.corpus").wordnet
     try:
         wordnet.ensure_loaded()
-    except (LookupError, OSError):
+    except (LookupError, OSError, ValueError):  # not there, or not as its reader has it
         return None
     found: object = wordnet
     return found

@@ -199,12 +199,12 @@ def test_a_servers_curve_pace_and_place_among_others(page, tmp_path):
     assert "checkpoint" not in contest.stdout
 
 
-def test_nano_reads_a_benchmark(tmp_path):
-    write_fox(PAGES, tmp_path)
+def test_nano_reads_a_benchmark(name, folder, tmp_path):
     arguments = ("--modes", "tiny", "--limit", 1, "--max-tokens", 12, "-o", tmp_path / "out")
-    result = dsocr_says("fox", tmp_path, "--model", "nano", *arguments)
+    result = dsocr_says(name, folder, "--model", "nano", *arguments)
     assert result.exit_code == 0
     assert "- pages: 1\n" in result.stdout
+    assert "- tiny: 1 pages truncated\n" in result.stdout
 
 
 def test_a_wrong_folder_is_one_line(name, tmp_path):

@@ -252,3 +252,39 @@ def test_the_truth_itself_is_perfect_and_nothing_is_the_worst(paragraphs):
         assert (perfect.text, perfect.order, perfect.table_teds, perfect.table_edit) == (0.0, 0.0, (1.0,), 0.0)
         worst = score_page(truth, "", version=version)
         assert (worst.text, worst.order, worst.table_teds, worst.table_edit) == (1.0, 1.0, (0.0,), 1.0)
+
+
+MIXED = (
+    *(text(words) for words in PARAGRAPHS),
+    Block("equation_isolated", 0, "$$E=mc^2$$"),
+    Block("equation_isolated", 0, r"$$\sum_{i=1}^n x_i = y$$"),
+    Block("table", 0, TABLE),
+    Block("table", 0, "<table><tr><td>one</td></tr><tr><td>two</td></tr></table>"),
+)
+
+
+@settings(max_examples=25)
+@given(st.permutations(MIXED), st.permutations(MIXED), st.sampled_from(omnidocbench.VERSIONS))
+def test_shuffled_formulas_and_tables_move_only_the_order_as_well(true_order, read_order, version):
+    truth = page(*(replace(block, order=number) for number, block in enumerate(true_order, 1)))
+    scores = score_page(truth, written(list(read_order)), version=version)
+    assert (scores.text, scores.formula, scores.table_edit, scores.unmatched) == (0.0, 0.0, 0.0, 0.0)
+    assert scores.table_teds == scores.table_teds_structure == (1.0, 1.0)
+    # Only text has an order.
+    true_texts, read_texts = (
+        [block for block in blocks if block.category == "text_block"] for blocks in (true_order, read_order)
+    )
+    assert (scores.order == 0.0) == (true_texts == read_texts)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from(MIXED), min_size=1, unique=True), st.sampled_from(omnidocbench.VERSIONS))
+def test_pages_with_formulas_and_tables_are_perfect_read_whole_and_the_worst_unread(blocks, version):
+    truth = page(*(replace(block, order=number) for number, block in enumerate(blocks, 1)))
+    categories = {block.category for block in blocks}
+    for prediction, distance in ((written(blocks), 0.0), ("", 1.0)):
+        scores = score_page(truth, prediction, version=version)
+        assert scores.text == (distance if "text_block" in categories else None)
+        assert scores.formula == (distance if "equation_isolated" in categories else None)
+        assert scores.table_edit == (distance if "table" in categories else None)
+        assert set(scores.table_teds) == ({1 - distance} if "table" in categories else set())

@@ -79,7 +79,9 @@ def test_meteor_knows_synonyms():
 def test_without_wordnet_or_with_a_part_of_it_there_is_no_meteor_with_synonyms(tmp_path):
     (tmp_path / "corpora" / "wordnet").mkdir(parents=True)
     (tmp_path / "corpora" / "wordnet" / "lexnames").write_text("00\tadj.all\t3\n")
-    for place in ([], [str(tmp_path)]):
+    (tmp_path / "other" / "corpora" / "wordnet").mkdir(parents=True)
+    (tmp_path / "other" / "corpora" / "wordnet" / "lexnames").write_text("00\tadj.all\n")
+    for place in ([], [str(tmp_path)], [str(tmp_path / "other")]):
         code = (
             f"import nltk; nltk.data.path[:] = {place!r}\n"
             "from dsocr.evaluation.words import meteor\n"
