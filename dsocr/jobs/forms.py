@@ -96,11 +96,12 @@ class Form(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """How a form of a document begins, from its name, the wishes and its source; and a pattern that one of its files
-    has, {} for the name."""
+    """How a form of a document begins, from its name, the wishes and its source; a pattern that its files have, {} for
+    the name and * for numbers; and whether every document has one."""
 
     begin: Callable[[str, Wishes, str], Form]
     trace: str
+    always: bool = True
 
 
 class _Pictures:
@@ -196,10 +197,10 @@ class _Docx:
 
 KINDS: dict[str, Kind] = {
     "docx": Kind(lambda name, wishes, source: _Docx(name, wishes), "{}.docx"),
-    "csv": Kind(lambda name, wishes, source: _AtTheEnd(name, wishes, csv_files), "{}_table_*.csv"),
-    "svg": Kind(lambda name, wishes, source: _AtTheEnd(name, wishes, svg_files), "{}_figure_*.svg"),
+    "csv": Kind(lambda name, wishes, source: _AtTheEnd(name, wishes, csv_files), "{}_table_*.csv", always=False),
+    "svg": Kind(lambda name, wishes, source: _AtTheEnd(name, wishes, svg_files), "{}_figure_*.svg", always=False),
     "pdf": Kind(_SearchablePdf, "{}_text.pdf"),
-    "picture": Kind(lambda name, wishes, source: _Pictures(name), "{}_layout_*.jpg"),
+    "picture": Kind(lambda name, wishes, source: _Pictures(name), "{}_layout_*.jpg", always=False),
     "layout": Kind(lambda name, wishes, source: _LayoutPdf(name), "{}_layout.pdf"),
     OFFICIAL: Kind(lambda name, wishes, source: _Official(name), "{}/*.mmd"),
 }

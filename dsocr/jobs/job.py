@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -68,8 +69,18 @@ class Voice:
 def open_output(job: Job, say: Callable[[str], None]) -> Output:
     """Where the answers go; InputError (FileAccessError) if that cannot be."""
     if job.folder:
-        return Folder(job.folder, job.formats, job.wishes)
+        return Folder(job.folder, job.formats, job.wishes, job.options.pages)
     return Printer(job.formats, say, job.wishes)
+
+
+def leave_out_answers(inputs: tuple[Input, ...], output: Output | None) -> tuple[Input, ...]:
+    """The inputs that are no answers of an earlier run; what is written now will not be called as one of them is."""
+    if not isinstance(output, Folder):
+        return inputs
+    answers = output.answers
+    kept = tuple(each for each in inputs if os.path.isdir(each.source) or not answers.is_answer(each.source))
+    answers.protect(each.source for each in kept)
+    return kept
 
 
 def plan(job: Job, voice: Voice) -> int:
@@ -81,14 +92,18 @@ def plan(job: Job, voice: Voice) -> int:
     output = open_output(job, voice.say) if job.folder and job.folder.is_dir() else None
 
     def is_there(each: Input) -> bool:
-        return job.skip_existing and output is not None and output.is_written(output.choose_name(each.name))
+        return (
+            job.skip_existing and output is not None and output.is_written(output.choose_name(each.name, each.source))
+        )
 
-    return tell_plan(job.inputs, job.options, is_there, pace, lambda line: voice.say(line + "\n"), voice.note)
+    inputs = leave_out_answers(job.inputs, output)
+    return tell_plan(inputs, job.options, is_there, pace, lambda line: voice.say(line + "\n"), voice.note)
 
 
 def run(job: Job, load: Callable[[], Reader], voice: Voice) -> int:
     """Read it all with the reader that `load` gives, whose network need not be there yet; gives back the exit code."""
     output = open_output(job, voice.say)
+    inputs = leave_out_answers(job.inputs, output)
     path = job.manifest or (job.folder / NAME if job.folder else None)
     with ExitStack() as closed_at_the_end:
         manifest = closed_at_the_end.enter_context(closing(Manifest(path))) if path else None
@@ -115,7 +130,7 @@ def run(job: Job, load: Callable[[], Reader], voice: Voice) -> int:
         )
         heard = True
         try:
-            return reading.read(job.inputs)
+            return reading.read(inputs)
         except BrokenPipeError:  # whoever read our answers has had enough
             heard = False
             raise

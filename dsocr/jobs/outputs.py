@@ -13,8 +13,10 @@ from pathlib import Path
 from dsocr.document import SKIPPED, Document, OutputFile, StreamingMarkdown, Transcript, figure_files, text_file
 from dsocr.document.to_markdown import IMAGES_DIR
 from dsocr.errors import FileAccessError, InputError
+from dsocr.jobs.answers import Answers, files_named, identify
 from dsocr.jobs.forms import ENDINGS, KINDS, MARKDOWN, OFFICIAL, TEXTS, WITH_FIGURES, Beside, Form, Wishes
 from dsocr.jobs.whole import clear_leftovers, write_whole
+from dsocr.pages.inputs import STDIN
 
 AGAIN = "<!-- what stands above repeats itself; the page was read again, and all of its text stands below -->"
 _NAME_BYTES = 200
@@ -47,9 +49,9 @@ class Printer:
         self._markdown: StreamingMarkdown | None = None
         self._begun = False
 
-    def choose_name(self, source: str) -> str:
+    def choose_name(self, name: str, source: str | os.PathLike[str] | None = None) -> str:
         """Documents of a stream have no names."""
-        return source
+        return name
 
     def is_written(self, name: str) -> bool:
         """What has been printed is gone."""
@@ -98,48 +100,71 @@ class Printer:
 class Folder:
     """NAME.md, NAME.json, … in a folder, with images/NAME/ for figures, and the files of forms that have several."""
 
-    def __init__(self, root: Path, formats: tuple[str, ...], wishes: Wishes = _DEFAULT) -> None:
-        """Makes the folder; FileAccessError if that is not allowed."""
-        self._root, self._formats, self._wishes = root, formats, wishes
+    def __init__(
+        self, root: Path, formats: tuple[str, ...], wishes: Wishes = _DEFAULT, pages: str | None = None
+    ) -> None:
+        """Makes the folder; FileAccessError if that is not allowed. pages: those asked for of each document."""
+        self._root, self._formats, self._wishes, self._pages = root, formats, wishes, pages
         # The published file set has a folder of the document's name, and figures have theirs.
         self._taken: set[str] = {IMAGES_DIR} if OFFICIAL in formats else set()
-        self._place, self._name = root, ""
+        self._sources: dict[str, str] = {}
+        self._place, self._name, self._full_name = root, "", ""
         self._forms: dict[str, Form] = {}
         self._figures: list[OutputFile] = []
+        self._wrong: list[InputError] = []
         with _writing(root):
             root.mkdir(parents=True, exist_ok=True)
             clear_leftovers(root)
+        self.answers = Answers(root)
 
-    def choose_name(self, source: str) -> str:
+    def choose_name(self, name: str, source: str | os.PathLike[str] | None = None) -> str:
         """That of the document's file, with its suffix where two files differ in nothing else; no other gets it.
 
-        Folders before it, divided by /, are kept: answers lie as the documents do.
+        Folders before it, divided by /, are kept: answers lie as the documents do. No file of that name is an input of
+        this run, or the answer of another source from an earlier one.
         """
-        *folders, last = source.split("/")
-        place = "".join(f"{_shortened(folder)}/" for folder in folders if folder.strip("."))
-        path = Path(_shortened(last))
+        *folders, last = name.split("/")
+        place = self._place_of([_shortened(folder) for folder in folders if folder.strip(".")])
+        path, source = Path(_shortened(last)), identify(source or name, self._root)
         numbered = (f"{path.name}-{number}" for number in count(2))
-        # On many disks A.md and a.md are one file; a name of dots is a folder.
-        names = (place + name for name in chain((path.stem, path.name), numbered) if name.strip("."))
-        name = next(name for name in names if name.casefold() not in self._taken)
-        self._taken.add(name.casefold())
+        # A name of dots is a folder.
+        names = (place + each for each in chain((path.stem, path.name), numbered) if each.strip("."))
+        name = next(each for each in names if self._is_free(each, source))
+        self._taken |= files_named(name, self._formats)
+        self._sources[name] = source
         return name
 
+    def _place_of(self, folders: list[str]) -> str:
+        """The folders for a document, such as scans/; where a file has that name, as an archive has, with a number."""
+        place = ""
+        for folder in folders:
+            names = (folder, *(f"{folder}-{number}" for number in range(2, 100)))
+            place += next((each for each in names if not (self._root / place / each).is_file()), folder) + "/"
+        return place
+
+    def _is_free(self, name: str, source: str) -> bool:
+        # On many disks A.md and a.md are one file.
+        taken = self._taken & files_named(name, self._formats)
+        return not taken and self.answers.is_free(name, source, self._formats)
+
     def is_written(self, name: str) -> bool:
-        """Whether all forms of a document are there, and no interruption cut it short."""
-        place, name = self._root / Path(name).parent, Path(name).name
-        texts = [place / f"{name}.{ENDINGS[form]}" for form in self._formats if form in TEXTS]
-        traces = [KINDS[form].trace.format(escape(name)) for form in self._formats if form in KINDS]
-        there = all(path.is_file() for path in texts) and all(any(place.glob(trace)) for trace in traces)
-        return there and not (place / _mark(name)).exists()
+        """Whether the pages that are asked for are there in all forms, read from this source and written to the end."""
+        source = self._sources[name]
+        if source == STDIN or not self.answers.is_done(name, source, self._formats, self._pages):
+            return False
+        traces = [KINDS[form].trace for form in self._formats if form in KINDS and KINDS[form].always]
+        traces += [f"{{}}.{ENDINGS[form]}" for form in self._formats if form in TEXTS]
+        return all(any(self._root.glob(trace.format(escape(name)))) for trace in traces)
 
     def begin_document(self, source: str, name: str | None = None) -> None:
         """A document starts, under a name that was chosen before or is chosen now."""
-        path = Path(name or self.choose_name(Path(source).name))
+        self._full_name = name or self.choose_name(Path(source).name, source)
+        path = Path(self._full_name)
         self._place, self._name = self._root / path.parent, path.name
         kinds = {form: KINDS[form] for form in self._formats if form in KINDS}
+        self._figures, self._wrong = [], []
+        self._note(done=False)
         self._forms = {form: kind.begin(self._name, self._wishes, source) for form, kind in kinds.items()}
-        self._figures = []
 
     def begin_page(self, page: int, width: int, height: int, labels_are_text: bool) -> None:
         """Files are written when a page is whole."""
@@ -152,36 +177,44 @@ class Folder:
 
     def end_page(self, transcript: Transcript) -> None:
         """Write what needs the page's picture: figures, and pages of other forms; keep those that texts hold."""
-        figures = list(figure_files(transcript)) if {MARKDOWN, *WITH_FIGURES} & set(self._formats) else []
-        if WITH_FIGURES & set(self._formats):
-            self._figures += figures
-        if MARKDOWN in self._formats:
-            for figure in figures:
-                self._save(f"{IMAGES_DIR}/{self._name}/{figure.name}", figure.content)
+        with self._going_on():
+            figures = list(figure_files(transcript)) if {MARKDOWN, *WITH_FIGURES} & set(self._formats) else []
+            if WITH_FIGURES & set(self._formats):
+                self._figures += figures
+            if MARKDOWN in self._formats:
+                for figure in figures:
+                    self._save(f"{IMAGES_DIR}/{self._name}/{figure.name}", figure.content)
         for form in self._forms.values():
-            for file in form.add(transcript):
-                self._save(file.name, file.content)
+            with self._going_on():
+                for file in form.add(transcript):
+                    self._save(file.name, file.content)
 
     def end_document(self, document: Document) -> None:
-        """Write all that is left, and a mark beside it if an interruption cut it short.
+        """Write all that is left.
 
-        A form that cannot be written costs no other one: what is wrong with it is raised when all are done.
+        What cannot be written, of this page or another, costs nothing else: the first such thing is raised at the end.
         """
-        cut_short = any(transcript.status == SKIPPED for transcript in document.transcripts)
-        if cut_short:
-            self._save(_mark(self._name), b"")
-        wrong: list[InputError] = []
         for name in self._formats:
-            try:
+            with self._going_on():
                 for file in self._last_files(name, document):
                     self._save(file.name, file.content)
-            except InputError as error:
-                wrong.append(error)
-        if wrong:
-            raise wrong[0]
-        if not cut_short:
-            with _writing(self._place):
-                (self._place / _mark(self._name)).unlink(missing_ok=True)
+        cut_short = any(transcript.status == SKIPPED for transcript in document.transcripts)
+        if not cut_short and not self._wrong:
+            self._note(done=True)
+        if self._wrong:
+            raise self._wrong[0]
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            self._wrong.append(error)
+
+    def _note(self, *, done: bool) -> None:
+        with self._going_on():
+            source = self._sources[self._full_name]
+            self.answers.note(self._full_name, source, self._formats, self._pages, done=done)
 
     def _last_files(self, form: str, document: Document) -> Iterator[OutputFile]:
         if form in TEXTS:
@@ -192,6 +225,8 @@ class Folder:
 
     def _save(self, name: str, content: bytes) -> None:
         path = self._place / name
+        if self.answers.is_input(path):
+            raise FileAccessError(f"{path}: not written, as it is one of the files that are read")
         with _writing(path):
             write_whole(path, content)
 
@@ -203,11 +238,6 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise FileAccessError(f"{path}: cannot be written ({error.strerror or error})") from error
-
-
-def _mark(name: str) -> str:
-    """The file that stands beside the answers of a document that was interrupted."""
-    return f".{name}.unfinished"
 
 
 def _shortened(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import os
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, suppress
@@ -38,7 +39,7 @@ class Reader(Protocol):
 class Output(Protocol):
     """Where a run's answers go."""
 
-    def choose_name(self, source: str) -> str:
+    def choose_name(self, name: str, source: str | os.PathLike[str] | None = None) -> str:
         """What the answers of a document will be called; asked in the order of the documents, read or not."""
 
     def is_written(self, name: str) -> bool:
@@ -132,7 +133,7 @@ class Run:
         return Pace(pages, self.seconds) if pages else None
 
     def _draft(self, each: Input) -> Draft:
-        return Draft(each, self.output.choose_name(each.name))
+        return Draft(each, self.output.choose_name(each.name, each.source))
 
     def _skips(self, draft: Draft) -> bool:
         skips = self.skip_existing and self.output.is_written(draft.name)

@@ -22,6 +22,7 @@ import dsocr
 from dsocr.cli import app, console
 from dsocr.cli import read as read_command
 from dsocr.errors import InputError
+from dsocr.jobs.answers import RECORD
 from dsocr.jobs.forms import KINDS, TEXTS
 from dsocr.kernels.library import level
 from dsocr.model import speed
@@ -120,7 +121,7 @@ class TestAnswers:
         out = tmp_path / "a" / "new folder"
         result = read(page, "-o", out, "--format", "md,json,txt,picture")
         assert (result.exit_code, result.stdout) == (0, "")
-        assert sorted(path.name for path in out.iterdir()) == [
+        assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
             *("images", "manifest.jsonl", "page.json", "page.md", "page.txt", "page_layout_1.jpg")
         ]
         assert (out / "page.md").read_text() == "![](images/page/1_0.jpg)\n\nwords\n"
@@ -527,6 +528,81 @@ class TestJobs:
         dictate(AssertionError("read again"))
         assert read(tmp_path / "two.tif", *again).exit_code == 0
 
+    def test_no_answer_takes_the_place_of_an_input(self, read, tmp_path, make_pdf, dictate):
+        (tmp_path / "a.pdf").write_bytes(make_pdf([""]))
+        (tmp_path / "a_text.pdf").write_bytes(precious := make_pdf(["precious"]))
+        (tmp_path / "b.png").write_bytes(picture())
+        (tmp_path / "b_layout_7.jpg").write_bytes(photo := picture(format="JPEG"))
+        dictate("words")
+        assert read(tmp_path, "-o", tmp_path, "--format", "pdf,picture").exit_code == 0
+        assert (tmp_path / "a_text.pdf").read_bytes() == precious
+        assert (tmp_path / "b_layout_7.jpg").read_bytes() == photo
+        assert {"a.pdf_text.pdf", "a_text_text.pdf", "b.png_text.pdf"} <= {path.name for path in tmp_path.iterdir()}
+
+    def test_an_input_that_is_a_link_is_not_replaced_either(self, read, tmp_path, make_pdf, dictate):
+        (tmp_path / "in").mkdir()
+        (tmp_path / "real.pdf").write_bytes(make_pdf(["x"]))
+        (tmp_path / "in/a.png").write_bytes(picture())
+        (tmp_path / "in/a_text.pdf").symlink_to(tmp_path / "real.pdf")
+        dictate("words")
+        read(tmp_path / "in", "-o", tmp_path / "in", "--format", "pdf")
+        assert (tmp_path / "in/a_text.pdf").is_symlink()
+
+    def test_the_same_command_does_not_read_its_own_answers(self, read, page, tmp_path, dictate):
+        dictate(FIGURE)
+        said = []
+        for _ in range(3):
+            again = read(tmp_path, "-r", "-o", tmp_path / "out", "--format", "md,picture,pdf,official", "--no-cache")
+            said.append({path.relative_to(tmp_path) for path in tmp_path.rglob("*")})
+            assert [Path(line["input"]).name for line in manifest(tmp_path / "out")] == ["page.png"] * len(said)
+        assert said[0] == said[1] == said[2]
+        assert again.exit_code == 0
+
+    def test_an_answer_counts_only_for_the_very_file_and_pages_it_is_of(self, read, tmp_path, make_pdf, dictate):
+        again = ("-o", tmp_path / "out", "--no-cache", "--skip-existing")
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in/scan.pdf").write_bytes(make_pdf(["x"]))
+        dictate("pdf")
+        read(tmp_path / "in", *again)
+        (tmp_path / "in/scan.jpg").write_bytes(picture(format="JPEG"))
+        dictate("jpg")
+        assert "1 input skipped" in read(tmp_path / "in", *again).stderr
+        found = {path.name: path.read_text() for path in (tmp_path / "out").glob("*.md")}
+        assert found == {"scan.md": "pdf\n", "scan.jpg.md": "jpg\n"}
+        assert "2 inputs skipped" in read(tmp_path / "in", *again).stderr
+        (tmp_path / "two.tif").write_bytes(pages("red", "green"))
+        dictate("one")
+        read(tmp_path / "two.tif", *again, "--pages", "1")
+        dictate("one", "two")
+        read(tmp_path / "two.tif", *again)
+        assert (tmp_path / "out/two.md").read_text().endswith("two\n")
+
+    def test_two_files_of_one_name_in_two_runs_do_not_overwrite_each_other(self, read, tmp_path, dictate):
+        for folder in "xy":
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "s.png").write_bytes(picture())
+            dictate(folder)
+            read(tmp_path / folder / "s.png", "-o", tmp_path / "out", "--no-cache")
+        found = {path.name: path.read_text() for path in (tmp_path / "out").glob("*.md")}
+        assert found == {"s.md": "x\n", "s.png.md": "y\n"}
+
+    def test_a_document_without_a_table_is_not_read_for_its_tables_every_time(self, read, page, tmp_path, dictate):
+        asked = (page, "-o", tmp_path / "out", "--format", "md,csv,svg", "--no-cache", "--skip-existing")
+        dictate("no table")
+        read(*asked)
+        dictate(AssertionError("read again"))
+        assert "1 input skipped" in read(*asked).stderr
+        (tmp_path / "out/page.md").unlink()
+        dictate("anew")
+        read(*asked)
+        assert (tmp_path / "out/page.md").read_text() == "anew\n"
+
+    def test_standard_input_is_another_one_each_time(self, read, tmp_path, dictate):
+        for text in ("one", "two"):
+            dictate(text)
+            read("-", "-o", tmp_path, "--no-cache", "--skip-existing", stdin=picture())
+            assert (tmp_path / "stdin.md").read_text() == f"{text}\n"
+
     def test_answers_lie_as_the_documents_do(self, read, tmp_path, dictate):
         for folder, colour in (("", "red"), ("one", "green"), ("one/two", "blue")):
             (tmp_path / "scans" / folder).mkdir(parents=True, exist_ok=True)
@@ -536,7 +612,7 @@ class TestJobs:
         found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
         files = ("page.md", "page_layout_1.jpg", "images/page/1_0.jpg")
         assert found == {
-            "manifest.jsonl",
+            *(RECORD, "manifest.jsonl"),
             *(f"{folder}{file}" for folder in ("", "one/", "one/two/") for file in files),
         }
         assert "(images/page/1_0.jpg)" in (tmp_path / "out/one/two/page.md").read_text()

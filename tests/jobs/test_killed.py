@@ -23,8 +23,8 @@ def draw(number: int) -> Image.Image:
 
 
 def answers(folder: Path) -> dict[str, bytes]:
-    """Every file of a run but the manifest, which tells another story each time."""
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.jsonl")
+    """Every file of a run but the manifest and the record, which tell another story each time."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".jsonl")
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 

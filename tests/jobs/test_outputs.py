@@ -25,6 +25,7 @@ from dsocr.document import (
 )
 from dsocr.document.to_markdown import PAGE_SEPARATOR
 from dsocr.errors import FileAccessError, InputError
+from dsocr.jobs.answers import RECORD, files_named
 from dsocr.jobs.forms import KINDS, TEXTS, Wishes
 from dsocr.jobs.outputs import AGAIN, Folder, Printer, parse_formats
 from dsocr.pages import open_pages
@@ -55,8 +56,9 @@ def put(output, source: str, *pages: Transcript) -> Document:
 
 
 def names(root: Path) -> list[str]:
-    """Every file below, hidden ones too."""
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
+    """Every file below, hidden ones too, but for the record of whose they are."""
+    found = (path for path in root.rglob("*") if not path.is_dir() and path.name != RECORD)
+    return sorted(str(path.relative_to(root)) for path in found)
 
 
 def printed(formats: tuple[str, ...], *documents: tuple[Transcript, ...], wishes: Wishes = WISHES) -> str:
@@ -167,6 +169,39 @@ class TestFolder:
             "a.png.pdf.txt": "a.png.pdf",
             "a.png-3.txt": "a.png",
         }
+
+    @pytest.mark.parametrize(
+        ("formats", "sources"),
+        [(("json", "docling"), ("x.png", "x.docling.png")), (("official", "md"), ("a", "a.md.png"))],
+    )
+    def test_no_two_documents_share_a_file_in_any_form(self, tmp_path, formats, sources):
+        folder = Folder(tmp_path, formats)
+        made = [files_named(folder.choose_name(source), formats) for source in sources]
+        assert not made[0] & made[1]
+
+    def test_whose_an_answer_is_stays_known_where_all_is_moved(self, tmp_path):
+        (tmp_path / "old/in").mkdir(parents=True)
+        asked = {"name": "a.png", "source": tmp_path / "old/in/a.png"}
+        folder = Folder(tmp_path / "old/out", ("txt",))
+        folder.begin_document(str(asked["source"]), folder.choose_name(**asked))
+        folder.end_document(Document("a.png", (page("x"),)))
+        (tmp_path / "old").rename(tmp_path / "new")
+        moved = Folder(tmp_path / "new/out", ("txt",))
+        assert moved.is_written(moved.choose_name("a.png", tmp_path / "new/in/a.png"))
+
+    @pytest.mark.parametrize("damage", [b"{}\n[]\nnull\n\xff", b'{"name": "a", "inp'])
+    def test_a_damaged_record_is_read_as_far_as_it_goes(self, tmp_path, damage):
+        (tmp_path / RECORD).write_bytes(damage)
+        put(Folder(tmp_path, ("txt",)), "a.png", page("x"))
+        assert Folder(tmp_path, ("txt",)).answers.is_answer(tmp_path / "a.txt")
+
+    def test_a_query_of_an_address_is_not_written_down(self, tmp_path):
+        folder = Folder(tmp_path, ("txt",))
+        for key in ("one", "two"):
+            address = f"https://host.example/a.png?key={key}"
+            folder.begin_document(address, folder.choose_name("a.png", address))
+        assert "key" not in (tmp_path / RECORD).read_text()
+        assert (tmp_path / RECORD).read_text().count('"name": "a"') == 1
 
     @pytest.mark.parametrize("source", ["...png", "..png", "x/.png", "stdin", "naïve 漢字.png", "image", "a\nb.png"])
     def test_no_name_leads_out_of_the_folder(self, tmp_path, source):

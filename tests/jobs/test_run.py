@@ -67,8 +67,8 @@ class Heap:
         self.documents: list[Document] = []
         self.unwritable = unwritable
 
-    def choose_name(self, source: str) -> str:
-        return source
+    def choose_name(self, name: str, source=None) -> str:
+        return name
 
     def is_written(self, name: str) -> bool:
         return False
