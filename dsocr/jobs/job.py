@@ -136,7 +136,9 @@ def run(job: Job, load: Callable[[], Reader], voice: Voice) -> int:
             raise
         finally:
             if heard and (job.folder or reading.summary.total > 1):
-                for line in reading.summary.lines(reading.seconds, path):
+                for line in reading.summary.lines(reading.seconds, path if reading.manifest else None):
                     voice.note(line)
+                if path and not reading.manifest:
+                    voice.note(f"the manifest is not whole: {path}")
             if job.cache and reading.pace:
                 add_pace(job.cache / HISTORY, facts, reading.pace)

@@ -37,7 +37,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a page ended, or, where page is None, an input that gave no page.
+    """How a page ended, or, where page is None, an input that gave no page, or whose answers were not all written.
 
     attempts, tokens and seconds are those of the page's reading; a page from the cache has the tokens of its text and
     took no seconds. rotated: degrees, clockwise, by which the page was turned to be read.
@@ -81,7 +81,8 @@ class Manifest:
         }
         line = json.dumps(form).encode("ascii") + b"\n"
         try:
-            self._file.write(line)  # in one call, so that no kill can come in between
+            if self._file.write(line) < len(line):  # in one call, so that no kill can come in between
+                raise OSError("no space left")
         except OSError as error:
             raise FileAccessError(f"{self.path}: cannot be written ({error.strerror or error})") from error
 

@@ -16,7 +16,7 @@ from dsocr.jobs.manifest import Facts, Manifest, Outcome
 from dsocr.jobs.memory import Housekeeper
 from dsocr.jobs.plan import THERE, Pace, sizes_of
 from dsocr.jobs.progress import Progress
-from dsocr.jobs.summary import FINE, Summary
+from dsocr.jobs.summary import FINE, UNWRITTEN, Summary
 from dsocr.ocr import Options
 from dsocr.pages import BrokenPage, Source
 from dsocr.pages.inputs import STDIN, Input, show
@@ -58,10 +58,10 @@ class Output(Protocol):
         """What was added of the page so far is void: it repeated itself, and all of its text comes anew."""
 
     def end_page(self, transcript: Transcript) -> None:
-        """The page is read; its picture is let go after this."""
+        """The page is read; its picture is let go after this. What cannot be written is raised at the end."""
 
     def end_document(self, document: Document) -> None:
-        """All pages are read."""
+        """All pages are read; InputError for what of the document could not be written."""
 
 
 @dataclass
@@ -157,10 +157,7 @@ class Run:
         elif not shown.startswith(transcript.raw):
             self.output.begin_again()
             self.output.add(transcript.raw)
-        try:
-            self.output.end_page(transcript)
-        except InputError as error:  # a picture that cannot be written must not cost the page's text
-            self._say(error)
+        self.output.end_page(transcript)
         outcome = _outcome(draft, reading, transcript)
         self._record(outcome)
         draft.transcripts.append(replace(transcript, image=None))
@@ -174,20 +171,24 @@ class Run:
         if error:
             self._say(error)
             self._add_rest(draft, FAILED, str(error))
-        if draft.transcripts:
-            try:
-                self.output.end_document(Document(draft.source, tuple(draft.transcripts)))
-            except InputError as unwritten:
-                self._say(unwritten)
+        self._write(draft)
 
     def _break_off(self, why: str) -> None:
         """The document in hand is written as far as it is read; whatever was not read is told to be skipped."""
-        with suppress(InputError):
-            for draft in self._drafts:
-                self._add_rest(draft, SKIPPED, why)
-            if self._drafts and self._drafts[0].transcripts:
-                draft = self._drafts[0]
-                self.output.end_document(Document(draft.source, tuple(draft.transcripts)))
+        for draft in self._drafts:
+            self._add_rest(draft, SKIPPED, why)
+        if self._drafts:
+            self._write(self._drafts[0])
+
+    def _write(self, draft: Draft) -> None:
+        """Write what is left of a document that has pages; what cannot be written is told as what became of it."""
+        if not draft.transcripts:
+            return
+        try:
+            self.output.end_document(Document(draft.source, tuple(draft.transcripts)))
+        except InputError as error:
+            self._say(error)
+            self._record(Outcome(draft.source, None, UNWRITTEN, str(error)))
 
     def _add_rest(self, draft: Draft, status: str, reason: str) -> None:
         """The pages of a document that was begun and will not be read; of any other, the input as a whole."""
@@ -202,7 +203,11 @@ class Run:
         self.summary.add(outcome)
         self.progress.ended(outcome)
         if self.manifest:
-            self.manifest.write(outcome, self.facts)
+            try:
+                self.manifest.write(outcome, self.facts)
+            except InputError as error:  # the last line may be half a line: nothing can follow it in this run
+                self.manifest = None
+                self._say(error)
 
     def _say(self, error: InputError) -> None:
         self.note(f"error: {error}")

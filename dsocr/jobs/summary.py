@@ -11,6 +11,7 @@ from dsocr.jobs.manifest import Outcome
 from dsocr.pages.inputs import show
 
 FINE = (OK, BLANK)
+UNWRITTEN = "unwritten"  # a document that was read, and not all of whose answers could be written
 _NAMED = 10  # pages and inputs
 
 
@@ -41,7 +42,7 @@ class Summary:
     @property
     def total(self) -> int:
         """How many pages and inputs without a page there were."""
-        return self.pages.total() + self.inputs.total()
+        return self.pages.total() + self.inputs.total() - self.inputs[UNWRITTEN]
 
     def lines(self, seconds: float, manifest: Path | None) -> list[str]:
         """The summary, a line or a few."""
@@ -50,6 +51,8 @@ class Summary:
         lines = [f"{count(self.pages.total(), 'page')} in {show_seconds(seconds)}: {by_status or 'none'}{cached}"]
         if self.inputs[FAILED]:
             lines.append(f"{count(self.inputs[FAILED], 'input')} could not be read")
+        if self.inputs[UNWRITTEN]:
+            lines.append(f"{count(self.inputs[UNWRITTEN], 'document')} not written, or not in all forms")
         if self.inputs[SKIPPED]:
             lines.append(f"{count(self.inputs[SKIPPED], 'input')} skipped")
         lines += self._named

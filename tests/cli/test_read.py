@@ -21,9 +21,10 @@ from typer.testing import CliRunner
 import dsocr
 from dsocr.cli import app, console
 from dsocr.cli import read as read_command
-from dsocr.errors import InputError
+from dsocr.errors import FileAccessError, InputError
 from dsocr.jobs.answers import RECORD
 from dsocr.jobs.forms import KINDS, TEXTS
+from dsocr.jobs.manifest import Manifest
 from dsocr.kernels.library import level
 from dsocr.model import speed
 from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS, apart
@@ -377,6 +378,38 @@ class TestMistakes:
         result = read(page, tmp_path / "other.png", "-o", tmp_path / "out")
         assert (result.exit_code, len(mistakes(result))) == (5, 1)
         assert (tmp_path / "out" / "other.md").read_text() == "words\n"
+        assert (
+            f"dsocr: 1 document not written, or not in all forms\ndsocr: not ok: {page}: unwritten\n" in result.stderr
+        )
+        ends = [(Path(line["input"]).name, line["page"], line["status"]) for line in manifest(tmp_path / "out")]
+        assert ends == [("page.png", 1, "ok"), ("page.png", None, "unwritten"), ("other.png", 1, "ok")]
+        assert "page.md: cannot be written (Is a directory)" in manifest(tmp_path / "out")[1]["reason"]
+
+    def test_a_document_that_could_not_be_written_is_not_there(self, read, page, tmp_path, dictate):
+        (tmp_path / "out" / "page_layout_1.jpg").mkdir(parents=True)
+        asked = (page, "-o", tmp_path / "out", "--format", "md,picture", "--skip-existing", "--no-cache")
+        for text in ("one", "two"):
+            dictate(text)
+            assert read(*asked).exit_code == 5
+            assert (tmp_path / "out" / "page.md").read_text() == f"{text}\n"
+
+    def test_a_manifest_that_cannot_be_written_costs_no_page(self, read, page, tmp_path, dictate, monkeypatch):
+        write = Manifest.write
+
+        def fill_up(manifest, outcome, facts):
+            if outcome.page == 2:
+                raise FileAccessError("m.jsonl: cannot be written (No space left on device)")
+            write(manifest, outcome, facts)
+
+        monkeypatch.setattr(Manifest, "write", fill_up)
+        (tmp_path / "two.tif").write_bytes(pages("red", "green"))
+        dictate("one", "two", "words")
+        result = read(tmp_path / "two.tif", page, tmp_path / "missing.png", "-o", tmp_path / "out")
+        assert result.exit_code == 5
+        assert {path.name for path in (tmp_path / "out").glob("*.md")} == {"two.md", "page.md"}
+        assert [line["page"] for line in manifest(tmp_path / "out")] == [1]
+        assert " s: 3 ok\ndsocr: 1 input could not be read\n" in result.stderr
+        assert result.stderr.endswith(f"dsocr: the manifest is not whole: {tmp_path / 'out' / 'manifest.jsonl'}\n")
 
 
 class TestEnds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -87,6 +88,14 @@ def test_no_other_file_is_written_into(tmp_path, content):
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(FileAccessError, match="cannot be written"):
         Manifest(tmp_path)
+
+
+def test_a_disk_that_takes_half_a_line_has_failed(tmp_path, monkeypatch):
+    manifest = Manifest(tmp_path / "m.jsonl")
+    manifest.close()
+    monkeypatch.setattr(manifest, "_file", SimpleNamespace(write=lambda line: len(line) // 2))
+    with pytest.raises(FileAccessError, match="no space left"):
+        manifest.write(PAGE, facts())
 
 
 @settings(deadline=None)

@@ -220,6 +220,7 @@ class TestRun:
         run, _ = self.run(ocr, heap := Heap(str(tmp_path / "a.tif")), tmp_path / "a.tif", tmp_path / "b.tif")
         assert [Path(document.source).name for document in heap.documents] == ["b.tif"]
         assert run.exit_code == 2
+        assert run.summary.inputs["unwritten"] == 1
 
     def test_an_address_is_named_without_what_may_be_a_secret(self, ocr):
         run = Run(ocr, Heap(), FEW, FACTS, print)
