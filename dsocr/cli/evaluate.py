@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Measure how well and how fast pages are read, beside what was published. "
-    "Exit codes: 10 some page could not be read, though all else is done and told; the others as for read.",
+    "Exit codes: 10 all is done and told, but some page (for compare: some file) could not be read; the others as for "
+    "read.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
