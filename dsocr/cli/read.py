@@ -210,7 +210,7 @@ def read(
         from dsocr.jobs.outputs import parse_formats
         from dsocr.model.checkpoint import NANO, PUBLISHED, default_checkpoint
         from dsocr.ocr import Options, load
-        from dsocr.pages.inputs import walk_inputs
+        from dsocr.pages.inputs import LeftOut, walk_inputs
         from dsocr.remote import connect
         from dsocr.remote.reader import DEFAULT_BATCH as SERVER_BATCH
 
@@ -240,9 +240,10 @@ def read(
             raise InputError("--engine and --ray: servers read, or a cluster, not both")
         if engine:
             check_engine(device, dtype, memory)
-        name = model or ("" if engine else default_checkpoint())
+        name, left_out = model or ("" if engine else default_checkpoint()), LeftOut()
         job = Job(
-            inputs=tuple(walk_inputs(files, recursive=recursive)),
+            inputs=tuple(walk_inputs(files, recursive=recursive, left_out=left_out)),
+            left_out=left_out,
             options=options,
             model=name,
             device=device,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dsocr.errors import InputError
@@ -18,8 +18,9 @@ from dsocr.jobs.plan import HISTORY, add_pace, read_pace, tell_plan
 from dsocr.jobs.progress import Progress
 from dsocr.jobs.readers import Reader, about
 from dsocr.jobs.run import Output, Run
+from dsocr.jobs.summary import show_left_out
 from dsocr.ocr import Options, choose_device
-from dsocr.pages.inputs import Input
+from dsocr.pages.inputs import Input, LeftOut
 from dsocr.version import __version__
 
 
@@ -43,6 +44,7 @@ class Job:
     cache: Path | None
     cache_limit: int
     skip_existing: bool
+    left_out: LeftOut = field(default_factory=LeftOut)
     elsewhere: bool = False  # the pages are read by servers or by a cluster
 
     def check(self) -> None:
@@ -73,14 +75,20 @@ def open_output(job: Job, say: Callable[[str], None]) -> Output:
     return Printer(job.formats, say, job.wishes)
 
 
-def leave_out_answers(inputs: tuple[Input, ...], output: Output | None) -> tuple[Input, ...]:
-    """The inputs that are no answers of an earlier run; what is written now will not be called as one of them is."""
+def choose_inputs(job: Job, output: Output | None) -> tuple[tuple[Input, ...], str | None]:
+    """The inputs that are no answers of an earlier run, and what is left out, in words.
+
+    What is written from now on will not be called as one of the inputs is.
+    """
+    files, folders = job.left_out.files, job.left_out.folders
     if not isinstance(output, Folder):
-        return inputs
+        return job.inputs, show_left_out(files, len(folders), 0)
     answers = output.answers
-    kept = tuple(each for each in inputs if os.path.isdir(each.source) or not answers.is_answer(each.source))
+    kept = tuple(each for each in job.inputs if os.path.isdir(each.source) or not answers.is_answer(each.source))
     answers.protect(each.source for each in kept)
-    return kept
+    files = [file for file in files if not answers.is_answer(file)]
+    folders = [folder for folder in folders if not answers.is_answer(folder)]
+    return kept, show_left_out(files, len(folders), len(job.inputs) - len(kept))
 
 
 def plan(job: Job, voice: Voice) -> int:
@@ -96,14 +104,18 @@ def plan(job: Job, voice: Voice) -> int:
             job.skip_existing and output is not None and output.is_written(output.choose_name(each.name, each.source))
         )
 
-    inputs = leave_out_answers(job.inputs, output)
+    inputs, left_out = choose_inputs(job, output)
+    if left_out:
+        voice.note(left_out)
     return tell_plan(inputs, job.options, is_there, pace, lambda line: voice.say(line + "\n"), voice.note)
 
 
 def run(job: Job, load: Callable[[], Reader], voice: Voice) -> int:
     """Read it all with the reader that `load` gives, whose network need not be there yet; gives back the exit code."""
     output = open_output(job, voice.say)
-    inputs = leave_out_answers(job.inputs, output)
+    inputs, left_out = choose_inputs(job, output)
+    if left_out:
+        voice.note(left_out)
     path = job.manifest or (job.folder / NAME if job.folder else None)
     with ExitStack() as closed_at_the_end:
         manifest = closed_at_the_end.enter_context(closing(Manifest(path))) if path else None
@@ -128,6 +140,7 @@ def run(job: Job, load: Callable[[], Reader], voice: Voice) -> int:
             manifest=manifest,
             skip_existing=job.skip_existing,
         )
+        reading.summary.left_out = left_out
         heard = True
         try:
             return reading.read(inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dsocr.pages.inputs import show
 FINE = (OK, BLANK)
 UNWRITTEN = "unwritten"  # a document that was read, and not all of whose answers could be written
 _NAMED = 10  # pages and inputs
+_ENDINGS, _LETTERS = 6, 12  # of files that were left out, and of an ending
 
 
 @dataclass
@@ -21,6 +23,7 @@ class Summary:
 
     pages: collections.Counter[str] = field(default_factory=collections.Counter)
     inputs: collections.Counter[str] = field(default_factory=collections.Counter)
+    left_out: str | None = None
     cached: int = 0
     not_fine: int = 0
     _named: list[str] = field(default_factory=list)
@@ -55,12 +58,29 @@ class Summary:
             lines.append(f"{count(self.inputs[UNWRITTEN], 'document')} not written, or not in all forms")
         if self.inputs[SKIPPED]:
             lines.append(f"{count(self.inputs[SKIPPED], 'input')} skipped")
+        if self.left_out:
+            lines.append(self.left_out)
         lines += self._named
         if self.not_fine > len(self._named):
             lines.append(f"not ok: {self.not_fine - len(self._named):,} more")
         if manifest:
             lines.append(f"how every page ended: {manifest}")
         return lines
+
+
+def show_left_out(files: Iterable[Path], folders: int, answers: int) -> str | None:
+    """What was found and is not read: files by their endings, folders in folders, answers of earlier runs."""
+    endings = collections.Counter(
+        show(file.suffix.lower())[:_LETTERS] if file.suffix else "no ending" for file in files
+    )
+    told = endings.most_common(_ENDINGS)
+    others = endings.total() - sum(number for _, number in told)
+    told += [("others", others)] if others else []
+    listed = ", ".join(f"{ending} {number:,}" for ending, number in told)
+    parts = [f"{count(endings.total(), 'file')} ({listed})"] if endings else []
+    parts += [f"{count(folders, 'folder')} inside (-r reads them)"] if folders else []
+    parts += [f"{count(answers, 'answer')} of earlier runs"] if answers else []
+    return f"left out: {', '.join(parts)}" if parts else None
 
 
 def count(number: int, noun: str) -> str:

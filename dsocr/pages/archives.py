@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from io import BytesIO
 from pathlib import PurePosixPath
 from typing import BinaryIO, Protocol, cast
@@ -24,10 +25,12 @@ from dsocr.errors import EncryptedError, InputError
 from dsocr.pages.formats import recognise_archive
 from dsocr.pages.names import natural_order, show, tame
 
+ARCHIVE = re.compile(r"\.(zip|cbz|tgz|tbz2?|txz|tar(\.(gz|bz2|xz))?)$", re.IGNORECASE)  # what may be one by its name
 _INNER_ARCHIVE = re.compile(r"\.(zip|cbz|7z|rar|tgz|tbz2|txz|tar(\.\w{1,4})?)$", re.IGNORECASE)
 # A zip with one of these is an office file or an e-book; its pictures are parts of pages and no pages.
 _OFFICE = frozenset({"[Content_Types].xml", "mimetype"})
 _LINK = "a link or device in an archive is not followed"
+_OPEN = 2  # archives at a time: one for those who read, one for those who count
 _BLOCK = 2**20
 _MOST_AT_ONCE = 4 * 2**20  # bytes; the list of contents of so few members is never larger
 _XZ_MEMORY = 128 * 2**20  # bytes; the hardest setting of xz needs half of it
@@ -51,7 +54,7 @@ class Member(os.PathLike[str]):
     archive: str
     name: str
     _entry: _Entry = field(repr=False)
-    _contents: _Contents = field(repr=False, compare=False)
+    _contents: Callable[[], _Contents] = field(repr=False, compare=False)
 
     def __fspath__(self) -> str:
         """The archive's path and the member's name."""
@@ -63,8 +66,43 @@ class Member(os.PathLike[str]):
         """The member's bytes, in memory; InputError if it is not to be had, EncryptedError if it is locked."""
         if self._entry.fault:
             raise type(self._entry.fault)(f"{show(self)}: {self._entry.fault}")
+        contents = self._contents()
         with _parsing(f"{show(self)}: it is damaged in the archive; get a fresh copy of it"):
-            return BytesIO(self._contents.read(self._entry))
+            return BytesIO(contents.read(self._entry))
+
+
+class Archives:
+    """Archives that members are read from: few are open at a time, the others are opened anew when they are asked."""
+
+    def __init__(self, open_file: Callable[[str], BinaryIO], limits: ArchiveLimits | None = None) -> None:
+        """open_file: opens the file of an archive."""
+        self._open_file, self._limits = open_file, limits or ArchiveLimits()
+        self._open: dict[str, tuple[_Contents, tuple[int, int]]] = {}
+        self._one_at_a_time = threading.Lock()
+
+    def members(self, archive: str, suffixes: Iterable[str]) -> list[Member]:
+        """As list_members; they open the archive when they must, and find fault with it if it is another one then."""
+        contents, stamp = self._opened(archive)
+        return _list(contents, partial(self._same, archive, stamp), archive, suffixes, self._limits)
+
+    def _same(self, archive: str, stamp: tuple[int, int]) -> _Contents:
+        contents, now = self._opened(archive)
+        if now != stamp:
+            raise InputError(f"{show(archive)}: the archive has changed since it was looked into; start again")
+        return contents
+
+    def _opened(self, archive: str) -> tuple[_Contents, tuple[int, int]]:
+        with self._one_at_a_time:
+            found = self._open.pop(archive, None)
+            if found is None:
+                # Those that nobody reads any more are closed when they are dropped.
+                while len(self._open) >= _OPEN:
+                    del self._open[next(iter(self._open))]
+                file = self._open_file(archive)
+                about = os.fstat(file.fileno())
+                found = _open(file, self._limits), (about.st_mtime_ns, about.st_size)
+            self._open[archive] = found
+            return found
 
 
 def list_members(
@@ -77,13 +115,24 @@ def list_members(
     """
     limits = limits or ArchiveLimits()
     contents = _open(file, limits)
+    return _list(contents, lambda: contents, archive, suffixes, limits)
+
+
+def _list(
+    contents: _Contents,
+    again: Callable[[], _Contents],
+    archive: str,
+    suffixes: Iterable[str],
+    limits: ArchiveLimits,
+) -> list[Member]:
+    """The members in order; again: the contents, whenever one of them is opened."""
     found = [entry for entry in _listed(contents, limits) if entry.place is None or _is_wanted(entry.name, suffixes)]
     if not found:
         raise InputError(f"an archive without pages; the files in it must end in one of {', '.join(sorted(suffixes))}")
     found.sort(key=lambda entry: (entry.place is None, natural_order(tame(entry.name))))
     names = _unique(tame(entry.name) for entry in found)
     entries = _within(found, limits.total_bytes)
-    return [Member(archive, name, entry, contents) for name, entry in zip(names, entries, strict=True)]
+    return [Member(archive, name, entry, again) for name, entry in zip(names, entries, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -97,7 +146,7 @@ class _Entry:
 
 
 class _Contents(Protocol):
-    """An open archive, which stays open as long as anybody holds one of its members."""
+    """An open archive, which stays open as long as anybody holds it."""
 
     def entries(self) -> Iterator[_Entry | None]:
         """The members in their order, None for a folder; InputError where the archive is damaged."""
@@ -208,7 +257,7 @@ def _unpack(file: BinaryIO, kind: str, limits: ArchiveLimits) -> _Tar:
             if plain.tell() == most:
                 raise InputError(f"the archive unpacks to more than the limit of {most:,} bytes; unpack it first")
     except InputError as error:
-        damage = error
+        damage = type(error)(str(error))
     except OSError as error:
         plain.close()
         raise InputError(f"the archive cannot be unpacked here ({error.strerror})") from error
@@ -275,7 +324,8 @@ def _listed(contents: _Contents, limits: ArchiveLimits) -> Iterator[_Entry]:
     except InputError as error:
         if not count:
             raise
-        yield _Entry("the rest", 0, None, error)
+        # The error itself would hold on to the archive, by way of where it was raised.
+        yield _Entry("the rest", 0, None, type(error)(str(error)))
 
 
 def _within(entries: list[_Entry], most: int) -> Iterator[_Entry]:

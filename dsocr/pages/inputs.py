@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from dsocr.errors import FileAccessError, InputError
-from dsocr.pages.archives import ArchiveLimits, Member, list_members
+from dsocr.pages.archives import ARCHIVE, ArchiveLimits, Archives, Member
 from dsocr.pages.formats import recognise_archive
 from dsocr.pages.names import show as show
 from dsocr.pages.patterns import is_pattern, list_folder, match_files
 from dsocr.pages.urls import is_url, name_of_url
 
 STDIN = "-"
-SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif"})
+SUFFIXES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+SUFFIXES |= {".heic", ".heif"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ class Input:
     name: str
 
 
+@dataclass
+class LeftOut:
+    """What lies in the folders that a person named, in plain sight, and is no input: files, and folders within them."""
+
+    files: list[Path] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+
+
 def find_inputs(
     paths: Iterable[str | os.PathLike[str]], *, recursive: bool = False
 ) -> Iterator[str | os.PathLike[str]]:
@@ -40,28 +49,33 @@ def find_inputs(
 
 
 def walk_inputs(
-    paths: Iterable[str | os.PathLike[str]], *, recursive: bool = False, limits: ArchiveLimits | None = None
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    recursive: bool = False,
+    limits: ArchiveLimits | None = None,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Input]:
     """Each file as it was named, each folder, pattern and archive as the files in it; never raises for what it finds.
 
     recursive: also the folders in a folder, but no links to folders. A missing file, an empty folder or a damaged
     archive is handed on as it is, so that open_pages can say what is wrong with it while the caller goes on with the
-    others. Archives are looked into where they, or a pattern for them, are named, and not where they lie in a folder.
+    others. In folders, files are told by their endings, archives among them; what is passed over goes to left_out.
     """
+    archives, left_out = Archives(open_input, limits), LeftOut() if left_out is None else left_out
     for path in paths:
         if path == STDIN:
             yield Input(path, "stdin")
         elif is_url(path):
             yield Input(path, name_of_url(str(path)))
         elif is_pattern(path):
-            yield from _walk_pattern(str(path), limits)
+            yield from _walk_pattern(str(path), archives)
         elif os.path.isdir(path):
-            yield from _walk_folder(Path(path), recursive)
+            yield from _walk_folder(Path(path), recursive, archives, left_out)
         else:
-            yield from _walk_file(path, Path(path).name or show(path), limits)
+            yield from _walk_file(path, Path(path).name or show(path), archives)
 
 
-def files_of(path: str | os.PathLike[str], limits: ArchiveLimits | None = None) -> list[str | os.PathLike[str]]:
+def files_of(path: str | os.PathLike[str], archives: Archives | None = None) -> list[str | os.PathLike[str]]:
     """The path itself, or a folder's own files or an archive's members: known suffixes only, 2 before 10.
 
     Hidden ones, and a folder's folders and archives, are left alone. InputError if nothing is left, FileAccessError if
@@ -72,7 +86,7 @@ def files_of(path: str | os.PathLike[str], limits: ArchiveLimits | None = None) 
     if os.path.isdir(path):
         return [*_files_of_folder(Path(path))]
     if _is_archive(path):
-        return [*_members(path, limits)]
+        return [*_members(path, archives or Archives(open_input))]
     return [path]
 
 
@@ -103,15 +117,15 @@ def open_input(path: str | os.PathLike[str]) -> BinaryIO:
     return file
 
 
-def _walk_pattern(pattern: str, limits: ArchiveLimits | None) -> Iterator[Input]:
+def _walk_pattern(pattern: str, archives: Archives) -> Iterator[Input]:
     root, files = match_files(pattern)
     for file in files:
-        yield from _walk_file(file, file.relative_to(root).as_posix(), limits)
+        yield from _walk_file(file, file.relative_to(root).as_posix(), archives)
     if not files:
         yield Input(pattern, show(pattern))
 
 
-def _walk_folder(root: Path, recursive: bool) -> Iterator[Input]:
+def _walk_folder(root: Path, recursive: bool, archives: Archives, left_out: LeftOut) -> Iterator[Input]:
     waiting, empty = [root], True
     while waiting:
         folder = waiting.pop()
@@ -120,18 +134,23 @@ def _walk_folder(root: Path, recursive: bool) -> Iterator[Input]:
         except OSError:
             entries, empty = [], False
             yield Input(folder, folder.name)  # Whoever opens it is told why this cannot be done.
-        for file in filter(_is_wanted, entries):
-            empty = False
-            yield Input(file, file.relative_to(root).as_posix())
-        if recursive:
-            waiting += [entry for entry in reversed(entries) if os.path.isdir(entry) and not entry.is_symlink()]
+        below: list[Path] = []
+        for entry in entries:
+            if os.path.isdir(entry):
+                (below if recursive and not entry.is_symlink() else left_out.folders).append(entry)
+            elif _is_wanted(entry) or ARCHIVE.search(entry.name):
+                empty = False
+                yield from _walk_file(entry, entry.relative_to(root).as_posix(), archives)
+            else:
+                left_out.files.append(entry)
+        waiting += reversed(below)
     if empty:
         yield Input(root, root.name)
 
 
-def _walk_file(path: str | os.PathLike[str], name: str, limits: ArchiveLimits | None) -> Iterator[Input]:
+def _walk_file(path: str | os.PathLike[str], name: str, archives: Archives) -> Iterator[Input]:
     try:
-        found = files_of(path, limits)
+        found = files_of(path, archives)
     except InputError:
         found = [path]
     for file in found:
@@ -164,9 +183,9 @@ def _is_archive(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _members(archive: str | os.PathLike[str], limits: ArchiveLimits | None) -> list[Member]:
+def _members(archive: str | os.PathLike[str], archives: Archives) -> list[Member]:
     try:
-        return list_members(open_input(archive), str(archive), SUFFIXES, limits)
+        return archives.members(str(archive), SUFFIXES)
     except InputError as error:
         raise type(error)(f"{show(archive)}: {error}") from error
 
@@ -179,4 +198,4 @@ def _find_member(path: str | os.PathLike[str]) -> Member | None:
     if archive is None or not _is_archive(archive):
         return None
     name = Path(path).relative_to(archive).as_posix()
-    return next((member for member in _members(archive, None) if member.name == name), None)
+    return next((member for member in _members(archive, Archives(open_input)) if member.name == name), None)

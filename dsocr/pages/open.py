@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from PIL import Image
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | Page"
 
+_MOST_STDIN = 2 * 2**30  # bytes
+_IN_MEMORY, _BLOCK = 64 * 2**20, 2**20
 DEFAULT_DPI = 144.0  # as the model's authors draw their PDFs
 
 
@@ -117,7 +120,8 @@ def _walk(source: Source, task: _Task) -> Iterator[Page | BrokenPage]:
     elif isinstance(source, bytes):
         yield from _read_file(BytesIO(source), "bytes", task)
     elif source == STDIN:
-        yield from _read_file(_read_stdin(), "stdin", task)
+        with _read_stdin() as file:
+            yield from _read_file(file, "stdin", task)
     elif source == "":
         raise InputError("the file name is empty")
     elif is_url(source):
@@ -137,9 +141,25 @@ def _read_image(image: Image.Image, task: _Task) -> Page:
 
 
 def _read_stdin() -> BinaryIO:
+    """All of standard input, in memory where it is small and in a file without a name else."""
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError("stdin: nothing is piped in; write, for example, cat page.png | dsocr read -")
-    return BytesIO(sys.stdin.buffer.read())
+    kept: BinaryIO = BytesIO()
+    try:
+        while block := sys.stdin.buffer.read(_BLOCK):
+            kept.write(block)
+            if kept.tell() > _MOST_STDIN:
+                raise InputError(
+                    f"stdin: more than the limit of {_MOST_STDIN:,} bytes; save it as a file, and name that"
+                )
+            if isinstance(kept, BytesIO) and kept.tell() > _IN_MEMORY:
+                small, kept = kept, cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - it goes with its last user
+                kept.write(small.getbuffer())
+    except OSError as error:
+        raise InputError(
+            f"stdin: it cannot be kept here ({error.strerror}); save it as a file, and name that"
+        ) from error
+    return kept
 
 
 def _fetch(address: str, task: _Task) -> BinaryIO:

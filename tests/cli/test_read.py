@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,14 @@ def quiet_log():
     yield
     log.handlers[:] = before
     log.setLevel(level)
+
+
+def zipped(*members: tuple[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return buffer.getvalue()
 
 
 class TestAnswers:
@@ -196,8 +205,9 @@ class TestDamage:
         assert len(mistakes(result)) == len(bad)
         for path, line in zip(bad, mistakes(result), strict=True):
             assert line.startswith(f"dsocr: error: {path}".replace("\n", "\\n"))
-        assert result.stderr.splitlines()[-len(bad) - 1 :] == [
+        assert result.stderr.splitlines()[-len(bad) - 2 :] == [
             f"dsocr: {len(bad)} inputs could not be read",
+            "dsocr: left out: 1 file (.txt 1)",
             *(f"dsocr: not ok: {path}: failed".replace("\n", "\\n") for path in bad),
         ]
 
@@ -590,6 +600,19 @@ class TestJobs:
             assert [Path(line["input"]).name for line in manifest(tmp_path / "out")] == ["page.png"] * len(said)
         assert said[0] == said[1] == said[2]
         assert again.exit_code == 0
+
+    def test_what_is_left_out_of_a_folder_is_told_at_once_and_at_the_end(self, read, page, tmp_path, dictate):
+        (tmp_path / "letter.docx").write_bytes(b"x")
+        (tmp_path / "scan").write_bytes(picture())
+        (tmp_path / "below").mkdir()
+        (tmp_path / "box.zip").write_bytes(zipped(("a.png", picture())))
+        dictate("words")
+        told = "dsocr: left out: 2 files (.docx 1, no ending 1), 1 folder inside (-r reads them)"
+        said = read(tmp_path, "-o", tmp_path).stderr.splitlines()
+        assert (said[0], said.count(told)) == (told, 2)
+        assert (tmp_path / "box.zip-2/a.md").read_text() == (tmp_path / "page.md").read_text() == "words\n"
+        again = read(tmp_path, "-o", tmp_path, "--dry-run")
+        assert "left out: 2 files (.docx 1, no ending 1)" in again.stderr
 
     def test_an_answer_counts_only_for_the_very_file_and_pages_it_is_of(self, read, tmp_path, make_pdf, dictate):
         again = ("-o", tmp_path / "out", "--no-cache", "--skip-existing")

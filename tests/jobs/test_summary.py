@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dsocr.document import STATUSES
 from dsocr.jobs.manifest import Outcome
-from dsocr.jobs.summary import Summary, show_seconds
+from dsocr.jobs.summary import Summary, show_left_out, show_seconds
 
 
 def summary(*outcomes: Outcome) -> Summary:
@@ -36,6 +36,15 @@ def test_what_is_not_ok_is_named():
         "not ok: b.png: failed",
         "how every page ended: out/manifest.jsonl",
     ]
+
+
+def test_what_is_left_out_is_told_by_its_endings():
+    files = [Path(name) for name in ("a.docx", "b.DOCX", "scan", "c.tx\nt")]
+    assert show_left_out(files, 2, 1) == (
+        r"left out: 4 files (.docx 2, no ending 1, .tx\nt 1), 2 folders inside (-r reads them), 1 answer of earlier runs"
+    )
+    assert show_left_out([Path(f"x.{number}") for number in range(9)], 0, 0).endswith(".5 1, others 3)")
+    assert show_left_out([], 0, 0) is None
 
 
 @given(st.lists(st.tuples(st.sampled_from(STATUSES), st.none() | st.integers(1, 9999)), max_size=60))

@@ -80,6 +80,38 @@ class TestMembers:
         gc.collect()
         assert len(list(files.iterdir())) == before
 
+    @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "cut short.tar.gz"])
+    def test_of_many_archives_few_are_open_at_a_time(self, kind: str, tmp_path: Path) -> None:
+        pack = zipped if kind == "zip" else lambda *files: tarred(*files, mode="w:gz" if "gz" in kind else "w:")
+        data = pack(("1.png", GOOD), ("2.png", encode(noise((300, 300)), "PNG")))
+        for number in range(20):
+            (tmp_path / f"{number}.{kind}").write_bytes(data[:-2000] if "cut" in kind else data)
+        files = Path("/proc/self/fd")
+        if not files.exists():
+            pytest.skip("needs a list of open files")
+        gc.collect()
+        before = len(list(files.iterdir()))
+        gc.disable()
+        try:
+            found = [*walk_inputs([tmp_path])]
+            assert len(list(files.iterdir())) <= before + 2
+            for each in found:
+                with suppress(InputError):
+                    assert len(list(open_pages(each.source))) == 1
+            assert len(list(files.iterdir())) <= before + 2
+        finally:
+            gc.enable()
+        assert [each.name.rpartition("/")[2] for each in found[:2]] == ["1.png", "2.png"]
+
+    def test_an_archive_that_is_another_one_by_now_is_not_read(self, tmp_path: Path) -> None:
+        for name in "abc":
+            (tmp_path / f"{name}.tar").write_bytes(tarred(("1.png", GOOD)))
+        found = list(find_inputs([tmp_path]))
+        (tmp_path / "a.tar").write_bytes(tarred(("0.png", GOOD * 9), ("1.png", GOOD)))
+        with pytest.raises(InputError, match=r"a\.tar: the archive has changed"):
+            list(open_pages(found[0]))
+        assert len(list(open_pages(found[1]))) == 1
+
     @pytest.mark.parametrize("data", [zipped(("a.png", GOOD)), gzip.compress(b"x")])
     def test_an_archive_in_memory_is_refused(self, data: bytes) -> None:
         with pytest.raises(InputError, match="only as a file of its own"):

@@ -7,12 +7,13 @@ import random
 from pathlib import Path
 
 import pytest
-from bad_inputs import GOOD, write_names, zipped
+from bad_inputs import GOOD, tarred, write_names, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dsocr.errors import InputError
 from dsocr.pages import Input, find_inputs, open_pages, walk_inputs
+from dsocr.pages.inputs import LeftOut
 from dsocr.pages.names import natural_order
 
 
@@ -54,11 +55,26 @@ class TestTrees:
         with pytest.raises(InputError, match="may not be read"):
             list(open_pages(tmp_path / "b"))
 
-    def test_archives_in_a_folder_are_left_alone(self, tmp_path: Path) -> None:
-        plant(tmp_path, "1.png")
+    def test_archives_in_a_folder_are_inputs_too(self, tmp_path: Path) -> None:
+        plant(tmp_path, "1.png", "b/photo.JFIF", "b/photo.jpe")
         (tmp_path / "a.zip").write_bytes(zipped(("2.png", GOOD)))
-        assert names(tmp_path) == ["1.png"]
-        assert names(tmp_path / "a.zip") == ["a.zip/2.png"]
+        for name in ("c.tar.gz", "c.tgz", "b/c.TAR"):
+            (tmp_path / name).write_bytes(tarred(("3.png", GOOD), mode="w:gz"))
+        (tmp_path / "bad.zip").write_bytes(b"PK")
+        top = ["1.png", "a.zip/2.png", "bad.zip", "c.tar.gz/3.png", "c.tgz/3.png"]
+        assert names(tmp_path) == top
+        assert names(tmp_path, recursive=True) == [*top, "b/c.TAR/3.png", "b/photo.JFIF", "b/photo.jpe"]
+
+    def test_what_is_passed_over_is_known(self, tmp_path: Path) -> None:
+        plant(tmp_path, "1.png", "a.docx", "scan", ".hidden.docx", "b/c/notes.txt", ".git/config", "b/2.png")
+        (tmp_path / "up").symlink_to(tmp_path, target_is_directory=True)
+        left_out = LeftOut()
+        list(walk_inputs([tmp_path], left_out=left_out))
+        assert left_out == LeftOut([tmp_path / "a.docx", tmp_path / "scan"], [tmp_path / "b", tmp_path / "up"])
+        left_out = LeftOut()
+        list(walk_inputs([tmp_path], recursive=True, left_out=left_out))
+        assert [path.name for path in left_out.files] == ["a.docx", "scan", "notes.txt"]
+        assert left_out.folders == [tmp_path / "up"]
 
     def test_a_very_deep_tree_is_walked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         depth = 1200  # more than a function can call itself

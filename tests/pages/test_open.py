@@ -358,6 +358,25 @@ class TestSources:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(encode(plain(), "PNG"))))
         assert only("-").source == "stdin"
 
+    def test_a_large_standard_input_waits_on_the_disk(self, monkeypatch):
+        monkeypatch.setattr("dsocr.pages.open._IN_MEMORY", 10)
+        monkeypatch.setattr("dsocr.pages.open._BLOCK", 7)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(encode(plain(), "PNG"))))
+        assert only("-").source == "stdin"
+
+    def test_standard_input_without_end_is_refused_in_a_line(self, monkeypatch):
+        class Endless(io.RawIOBase):
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, into) -> int:
+                return len(into)
+
+        monkeypatch.setattr("dsocr.pages.open._MOST_STDIN", 5 * 2**20)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
+        with pytest.raises(InputError, match=r"^stdin: more than the limit of 5,242,880 bytes; save it"):
+            list(open_pages("-"))
+
     def test_an_image_in_memory_is_a_page_and_stays_as_it_was(self) -> None:
         image = plain(colour=(1, 2, 3, 0), mode="RGBA")
         page = only(image)
