@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeAlias
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import UploadFile
@@ -23,6 +23,7 @@ from dsocr.document import MarkdownStyle, Transcript, to_docling_dict, to_html, 
 from dsocr.errors import InputError
 from dsocr.ocr import Options
 from dsocr.server.chats import parse
+from dsocr.server.limits import hold_body
 from dsocr.server.settings import Settings
 from dsocr.server.told import Busy
 from dsocr.server.whole import (
@@ -110,7 +111,9 @@ def docling_router(worker: Worker, settings: Settings) -> APIRouter:
 
         async def begin(request: Request) -> Response:
             try:
-                return json_answer(tasks.begin(_convert(worker, await understand(request, settings))))
+                job = await understand(request, settings)
+                worker.line.check()
+                return json_answer(tasks.begin(_convert(worker, job), hold_body(request.scope)))
             except Exception as error:
                 return _refuse(error)
 
@@ -121,7 +124,7 @@ def docling_router(worker: Worker, settings: Settings) -> APIRouter:
     convert_at("/v1/convert/source", _from_body)
 
     @router.get("/v1/status/poll/{id}")
-    async def poll(id: str, wait: float = 0.0) -> Response:
+    async def poll(id: str, wait: Annotated[float, Query(allow_inf_nan=False)] = 0.0) -> Response:
         status = await tasks.status(id, min(max(wait, 0.0), _LONGEST_WAIT))
         return json_answer(status) if status else _missing("Task not found.")
 
@@ -140,14 +143,16 @@ class Tasks:
         self._tasks: dict[str, asyncio.Task[Response]] = {}
         self._ended: dict[str, float] = {}
 
-    def begin(self, work: Coroutine[Any, Any, Response]) -> dict[str, Any]:
-        """The status of a new task; Busy where there are too many."""
+    def begin(self, work: Coroutine[Any, Any, Response], let_go: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """The status of a new task; Busy where there are too many. let_go: called when it needs its files no more."""
         self._forget()
         if len(self._tasks) >= self._most:
             work.close()
+            let_go()
             raise Busy(_AGAIN)
         id = secrets.token_urlsafe(18)
         self._tasks[id] = asyncio.create_task(_in_words(work))
+        self._tasks[id].add_done_callback(lambda _: let_go())
         self._tasks[id].add_done_callback(lambda _: self._ended.setdefault(id, time.monotonic()))
         return self._status(id, "pending")
 
@@ -196,7 +201,7 @@ async def _from_form(request: Request, settings: Settings) -> _Job:
 
 
 async def _from_body(request: Request, settings: Settings) -> _Job:
-    asked = parse(Asked, await request.body())
+    asked = await asyncio.to_thread(parse, Asked, await request.body())
     files = tuple(partial(_get, source, settings) for source in asked.sources)
     as_zip = _is_zip(asked.target.kind)
     return _Job(files, asked.options, as_zip or len(files) > 1)
@@ -215,7 +220,7 @@ async def _given(file: File) -> File:
 
 async def _get(source: _Source, settings: Settings) -> File:
     if source.kind == "file":
-        return File(called(source.filename), read_base64(source.base64_string))
+        return File(called(source.filename), await asyncio.to_thread(read_base64, source.base64_string))
     return await file_at(source.url, settings.web)
 
 

@@ -44,7 +44,7 @@ from dsocr.pages import MODES
 from dsocr.prompts import PROMPTS, labels_are_text
 from dsocr.server.kept import Documents, Kept
 from dsocr.server.refusals import refuse
-from dsocr.server.told import PageBegun, PageDone, PageText
+from dsocr.server.told import Busy, PageBegun, PageDone, PageText
 from dsocr.server.whole import Refusal, called, refusal_of
 from dsocr.server.worker import Worker
 
@@ -92,7 +92,8 @@ def documents_router(
         try:
             options = Options(mode, prompt, pages or None, dpi, password or None)
             options.check()
-        except InputError as error:
+            worker.line.check()  # a stream that has begun has no status of its own any more
+        except (InputError, Busy) as error:
             return refuse(refusal_of(error))
         document = documents.begin(called(file.filename), await file.read(), options.password)
         told = _tell(worker, documents, document, options)

@@ -29,6 +29,7 @@ _OPEN_BELOW = "/page/"
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.-]+))(?::[0-9]+)?")
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _PATIENCE = 2.0  # seconds in which a client that is refused may finish what it says
+_BODY = "dsocr.body"  # where a request's body is found in its scope
 _GRACE = 5.0  # seconds in which an answer that is late may still say so itself
 _HEADERS = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
@@ -86,6 +87,7 @@ class Gate:
     async def _work(self, scope: MutableMapping[str, Any], receive: Receive, answer: Answering) -> Refusal | None:
         """Let the app answer; gives back why it was stopped, where something is left to be said."""
         body = Body(receive, self._settings, self._held, self._too_large())
+        scope[_BODY] = body
         brings = {b"content-length", b"transfer-encoding"} & {name for name, _ in scope["headers"]}
         # An app that answers before it has heard all need not hear the rest.
         answer.is_early = lambda: bool(brings) and not body.is_whole
@@ -131,6 +133,13 @@ class Gate:
         return sum(hmac.compare_digest(_digest(given), key) for key in self._keys) > 0
 
 
+def hold_body(scope: MutableMapping[str, Any]) -> Callable[[], None]:
+    """Counts a request's body beyond its answer, until what is given back is called."""
+    body: Body = scope[_BODY]
+    body.hold()
+    return body.let_go
+
+
 @dataclass
 class Held:
     """How many bytes of bodies are here, and how many there may be."""
@@ -145,6 +154,7 @@ class Body:
     def __init__(self, receive: Receive, settings: Settings, held: Held, too_large: Refusal) -> None:
         self._receive, self._settings, self._held, self._too_large = receive, settings, held, too_large
         self._deadline = time.monotonic() + settings.body_seconds
+        self._holders = 1
         self._size, self._whole, self._refusal = 0, asyncio.Event(), asyncio.Event()
         self._why: Refusal | None = None
 
@@ -183,9 +193,15 @@ class Body:
                 task.cancel()
         return self._why
 
+    def hold(self) -> None:
+        """It is needed until let_go was called once more."""
+        self._holders += 1
+
     def let_go(self) -> None:
-        """The request is over."""
-        self._held.bytes -= self._size
+        """The request is over, or whoever else held it; the last one takes its bytes out of the count."""
+        self._holders -= 1
+        if not self._holders:
+            self._held.bytes -= self._size
 
     async def _hang_up(self) -> None:
         await self._whole.wait()

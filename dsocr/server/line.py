@@ -32,11 +32,15 @@ class Line:
         """How many wait for a seat; a document that is being read waits with one page at most."""
         return sum(not turn.done() for turn in self._waiting)
 
+    def check(self) -> None:
+        """Busy where a request that came now would be refused."""
+        if self.here >= self.most:
+            raise Busy(self._patience())
+
     @contextmanager
     def place(self) -> Iterator[None]:
         """A request is here as long as this is held; Busy where there are too many."""
-        if self.here >= self.most:
-            raise Busy(self._patience())
+        self.check()
         self.here, began = self.here + 1, time.monotonic()
         try:
             yield

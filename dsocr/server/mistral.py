@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, StrictInt
 
 from dsocr.document import (
     Block,
@@ -34,6 +34,7 @@ from dsocr.server.whole import File, Read, Refusal, data_url, file_at, json_answ
 from dsocr.server.worker import Worker
 
 _UNKNOWN_DPI = 72
+_RANGE = re.compile(r"\s*(?P<first>[0-9]{1,9})(?:\s*(?P<dash>-)\s*(?P<last>[0-9]{1,9})?)?\s*")
 _HEADER, _FOOTERS = "header", ("footer", "page_number")
 # The model's words for blocks, and Mistral's.
 _TYPES = {
@@ -71,7 +72,7 @@ class Asked(BaseModel):
 
     model: str | None = None
     document: _Document
-    pages: list[int] | str | None = None
+    pages: list[StrictInt] | str | None = None
     include_image_base64: bool | None = False
     image_limit: int | None = None
     image_min_size: int | None = None
@@ -91,7 +92,7 @@ def mistral_router(worker: Worker, settings: Settings) -> APIRouter:
     @router.post("/v1/ocr")
     async def ocr(request: Request) -> Response:
         try:
-            asked = parse(Asked, await request.body())
+            asked = await asyncio.to_thread(parse, Asked, await request.body())
             _refuse_what_is_not_offered(asked)
             options = Options(pages=_pages(asked.pages))
             options.check()
@@ -113,11 +114,17 @@ def _refuse_what_is_not_offered(asked: Asked) -> None:
 
 def _pages(asked: list[int] | str | None) -> str | None:
     """The pages as Options take them, counted from 1."""
-    if isinstance(asked, list):
-        if any(number < 0 for number in asked):
-            raise InputError("pages: they are counted from 0")
-        asked = ",".join(map(str, asked))
-    return re.sub("[0-9]{1,9}", lambda number: str(int(number[0]) + 1), asked) if asked else None
+    parts = asked.split(",") if isinstance(asked, str) else map(str, asked or ())
+    return ",".join(map(_range, parts)) if asked else None
+
+
+def _range(part: str) -> str:
+    """A page, or a range of pages, counted from 1; what was sent is not repeated."""
+    found = _RANGE.fullmatch(part)
+    if found is None or int(found["last"] or found["first"]) < int(found["first"]):
+        raise InputError("pages: they are counted from 0; write numbers and ranges, such as 0,2-4,7-")
+    first, last = int(found["first"]) + 1, found["last"]
+    return f"{first}-{int(last) + 1 if last else ''}" if found["dash"] else str(first)
 
 
 async def _file(document: _Document, settings: Settings) -> File:

@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 from dsocr.document import to_html, to_text
 from dsocr.errors import InputError
 from dsocr.ocr import Options
-from dsocr.server.whole import File, Read, Refusal, called, json_answer, read_whole, refusal_of
+from dsocr.server.whole import File, Read, called, json_answer, read_whole, refusal_of
 from dsocr.server.worker import Worker
 
 _PDF = b"%PDF-"
@@ -36,7 +36,7 @@ def tika_router(worker: Worker) -> APIRouter:
                 file = await _file(request)
                 read = await read_whole(worker, file, Options(), figures=wanted == HTML)
             except Exception as error:
-                return _refuse(refusal_of(error))
+                return _refuse(error)
             if wanted == TEXT:
                 return PlainTextResponse(_text(read))
             if wanted == HTML:
@@ -90,6 +90,8 @@ def _html(read: Read) -> str:
     return to_html(read.document, read.figures)
 
 
-def _refuse(refusal: Refusal) -> Response:
+def _refuse(error: Exception) -> Response:
+    refusal = refusal_of(error)
     # What cannot be read is 422 there, and 400 a request that is wrong in itself.
-    return PlainTextResponse(refusal.words, 422 if refusal.status == 400 else refusal.status, refusal.headers)
+    status = 422 if isinstance(error, InputError) else refusal.status
+    return PlainTextResponse(refusal.words, status, refusal.headers)

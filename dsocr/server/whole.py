@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Response
+from starlette.exceptions import HTTPException
 
 from dsocr.document import BLANK, OK, Document, OutputFile, Transcript, figure_files
 from dsocr.errors import InputError
@@ -27,6 +28,7 @@ from dsocr.server.worker import Worker
 
 LOG = logging.getLogger("dsocr.server")
 _LINK = re.compile(r"!\[\]\(([0-9]+_[0-9]+\.jpg)\)")
+_WORST = 500  # characters of what is wrong with a request: some of them are its own
 _DATA = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
 
 
@@ -72,7 +74,9 @@ def refusal_of(error: Exception) -> Refusal:
     if isinstance(error, OutOfTime):
         return Refusal(504, str(error))
     if isinstance(error, InputError):
-        return Refusal(400, str(error))
+        return Refusal(400, _shorten(str(error)))
+    if isinstance(error, HTTPException):  # a form that cannot be taken apart
+        return Refusal(error.status_code, _shorten(str(error.detail)))
     if not isinstance(error, ReaderFailed):  # which is in the log already
         LOG.error("a request failed", exc_info=error)
     return Refusal(500, "the server failed to read this; its log says more")
@@ -109,7 +113,7 @@ async def file_at(address: str, web: Web | None, name: str | None = None) -> Fil
     web: the limits of what is fetched, None where nothing is. Raises InputError.
     """
     if _DATA.match(address):
-        return File(called(name), read_data_url(address))
+        return File(called(name), await asyncio.to_thread(read_data_url, address))
     if web is None or not address.lower().startswith(("http:", "https:")):
         allowed = "data: URLs" if web is None else "data: and http(s) URLs"
         raise InputError(f"this server takes documents by {allowed} only; send the file itself")
@@ -144,6 +148,10 @@ def json_answer(data: Any, status: int = 200, headers: Mapping[str, str] | None 
 def called(name: str | None, otherwise: str = "document") -> str:
     """A stranger's name for a file, without folders; one that can be shown and saved."""
     return tame(name or otherwise).rpartition("/")[2]
+
+
+def _shorten(words: str) -> str:
+    return words if len(words) <= _WORST else f"{words[: _WORST - 1]}…"
 
 
 def _fetch(address: str, web: Web) -> bytes:

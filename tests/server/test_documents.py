@@ -108,7 +108,8 @@ class TestReading:
 def test_to_hang_up_ends_the_reading(http, says, engine):
     says("word " * 100, until=10)
     with http.stream("POST", "/api/read", files={"file": ("a.png", picture())}, data={"mode": "tiny"}) as answer:
-        assert any(line.startswith("event: text") for line in answer.iter_lines())
+        lines = answer.iter_lines()  # held: to let go of it is to hang up
+        assert any(line.startswith("event: text") for line in lines)
         assert engine.busy
     wait_until(lambda: not engine.busy)
 

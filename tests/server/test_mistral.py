@@ -124,6 +124,10 @@ class TestRefusals:
             ({"document": {"type": "image_url", "image_url": url(b"hello")}}, "document: its content is in none of"),
             ({"pages": [-1]}, "pages: they are counted from 0"),
             ({"pages": "7"}, "document: page 8 is asked for, but the only page is 1"),
+            ({"pages": [True]}, "pages.list["),
+            ({"pages": "-1"}, "pages: they are counted from 0"),
+            ({"pages": "2-0"}, "pages: they are counted from 0"),
+            ({"pages": "x" * 100_000}, "pages: they are counted from 0"),
             ({"confidence_scores_granularity": "word"}, "confidence_scores_granularity is not offered here"),
             ({"document": "a.pdf"}, "document: "),
         ],
@@ -134,6 +138,7 @@ class TestRefusals:
         assert answer.status_code == 400
         assert answer.json()["object"] == "error"
         assert answer.json()["message"].startswith(words)
+        assert len(answer.json()["message"]) < 300
 
     def test_the_client_raises_with_the_words(self, mistral):
         with pytest.raises(client_module.errors.SDKError, match="its content is in none of the known formats"):
