@@ -45,17 +45,23 @@ template <int T> struct Products : Tile<T> {
     }
 
     // Adds the products of 16 pairs of bfloat16; without an instruction for it as two products of floats.
-    static __m512 add_products(__m512 sum, __m512i ws, __m512i xs) {
 #ifdef __AVX512BF16__
+    static constexpr bool MULTIPLIES_BFLOAT16 = true;
+
+    static __m512 add_products(__m512 sum, __m512i ws, __m512i xs) {
         return _mm512_dpbf16_ps(sum, (__m512bh)ws, (__m512bh)xs);
+    }
 #else
+    static constexpr bool MULTIPLIES_BFLOAT16 = false;
+
+    static __m512 add_products(__m512 sum, __m512i ws, __m512i xs) {
         const __m512i upper = _mm512_set1_epi32(int(0xffff0000u));
         sum = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(ws, 16)),
                               _mm512_castsi512_ps(_mm512_slli_epi32(xs, 16)), sum);
         return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(ws, upper)),
                                _mm512_castsi512_ps(_mm512_and_si512(xs, upper)), sum);
-#endif
     }
+#endif
 
     template <i64 N> void bfloat16_rows(i64 base) const {
         __m512 sums[N][T] = {};
@@ -134,10 +140,12 @@ template <int T> struct Products : Tile<T> {
         }
         store<N>(sums, base);
     }
-    // One row after another for a single activation: memory is then read in one stream. 4 bits take so much arithmetic
-    // that rows side by side, which do not wait for each other's sums, are faster all the same.
+
+    // One row after another for a single activation: memory is then read in one stream. 4 bits, and bfloat16 without
+    // instructions for it, take so much arithmetic that rows side by side, which do not wait for each other's sums, are
+    // faster all the same.
     void run_bfloat16() const {
-        if (T > 1) return bfloat16_rows<ROWS>(0);
+        if (T > 1 || !MULTIPLIES_BFLOAT16) return bfloat16_rows<ROWS>(0);
         for (i64 r = 0; r < ROWS; ++r) bfloat16_rows<1>(r);
     }
 
