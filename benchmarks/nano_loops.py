@@ -1,8 +1,8 @@
 """Real loops: pages that nano cannot read, how often it repeats itself on them, and whether that is noticed.
 
-`python benchmarks/nano_loops.py [--each 10] [--modes gundam] [--seed 1] [--show]`: so many pages of each kind, written in
-each mode without the rule against repeated n-grams until nano ends them or 1,500 tokens are written; what is written is
-then read along with. nano has learned one mode alone: in the others it is as lost as a reader can be.
+`python benchmarks/nano_loops.py [--each 10] [--modes gundam] [--seed 1] [--show]`: so many pages of each kind, written
+in each mode without the rule against repeated n-grams until nano ends them or 1,500 tokens are written; what is written
+is then read along with. nano has learned one mode alone: in the others it is as lost as a reader can be.
 --show prints the end of each page that never ended and was not noticed, and of each that ended and was: look at them.
 """
 
