@@ -6,6 +6,7 @@ import io
 import shutil
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pypdfium2 as pdfium
@@ -226,6 +227,16 @@ def locked(pdf: bytes) -> bytes:
     return changed(pdf, lambda _: None, encryption=pikepdf.Encryption(user="geheim", owner="besitz"))
 
 
+def drawn(*contents: bytes) -> bytes:
+    """A PDF with a page for each content, packed."""
+    pdf, buffer = pikepdf.new(), io.BytesIO()
+    for number, content in enumerate(contents):
+        pdf.add_blank_page(page_size=(400, 200))
+        pdf.pages[number].Contents = pikepdf.Stream(pdf, zlib.compress(content), Filter=pikepdf.Name.FlateDecode)
+    pdf.save(buffer)
+    return buffer.getvalue()
+
+
 class TestPdf:
     @pytest.mark.parametrize("boxes", ["", "/CropBox[60 20 180 90]", "/CropBox[-50 -50 900 50]/UserUnit 2.5"])
     @pytest.mark.parametrize("rotation", [0, 90, 180, 270, -90, 450])
@@ -388,6 +399,24 @@ class TestExistingText:
         original = changed(write_pdf(["Old"]), move_into_form)
         assert text_of(original) == "Old"
         assert text_of(to_pdf(document("new"), original)) == "Old"
+
+    def test_a_drawing_of_any_length_without_text_gets_ours_at_once(self, monkeypatch):
+        monkeypatch.setattr("dsocr.document.pdf.texts._MOST_TOKENS", 50)
+        original = drawn(b"q Q " * 500_000)
+        assert text_of(to_pdf(document("words"), original)) == "words"
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"q Q " * 200_000 + b"BT (old) Tj ET", b"() Tj " * 200_000, bytes(80 * 2**20)],
+        ids=["q", "Tj", "bomb"],
+    )
+    @pytest.mark.parametrize("wish", ["skip", "replace"])
+    def test_a_page_too_long_to_look_through_stays_as_it_is_and_costs_no_other(self, content, wish, monkeypatch):
+        monkeypatch.setattr("dsocr.document.pdf.texts._MOST_TOKENS", 20_000)
+        original = drawn(content, b"q Q")
+        assert to_pdf(document("words"), original, existing_text=wish) == original
+        made = to_pdf(document("words", "more words"), original, existing_text=wish)
+        assert pdfium.PdfDocument(made)[1].get_textpage().get_text_bounded() == "more words"
 
     def test_spaces_are_no_text(self):
         assert text_of(to_pdf(document("new"), write_pdf(["   "]))) == "new"

@@ -12,7 +12,7 @@ from pikepdf import Array, Dictionary, Name, Object, Page, Pdf
 from dsocr.document.blocks import Transcript
 from dsocr.document.pdf.file import FONT, PdfFile
 from dsocr.document.pdf.opened import open_pdf
-from dsocr.document.pdf.texts import read_contents, resources_of
+from dsocr.document.pdf.texts import TooMuch, read_contents, resources_of
 from dsocr.document.words import lay_out
 
 _LETTER = (0.0, 0.0, 612.0, 792.0)  # what viewers take where a page does not say how large it is
@@ -69,8 +69,14 @@ def _free_name(pdf: Pdf) -> str:
 
 
 def _make_room(pdf: Pdf, page: Page, replace: bool) -> bool:
-    """Whether the page holds no text; it loses what is invisible first where that is to be replaced."""
-    contents = list(read_contents(page))
+    """Whether the page holds no text; it loses what is invisible first where that is to be replaced.
+
+    A page that cannot be looked through within limits counts as one that holds text, and stays as it is.
+    """
+    try:
+        contents = list(read_contents(page))
+    except TooMuch:
+        return False
     hidden = [content for content in contents if content.invisible]
     if not replace or not hidden:
         return not hidden and not any(content.visible for content in contents)
