@@ -19,7 +19,7 @@ from ocrmypdf import hookimpl, pluginspec
 from ocrmypdf.exceptions import BadArgsError
 from ocrmypdf.pluginspec import OcrEngine, OrientationConfidence
 
-from dsocr.document import OK, Document, Transcript, to_text
+from dsocr.document import BLANK, OK, Document, Transcript, to_text
 from dsocr.document.plain_text import plain_lines
 from dsocr.document.to_hocr import to_hocr
 from dsocr.document.to_pdf import to_pdf
@@ -156,7 +156,7 @@ def _read(input_file: Path, options: Any) -> Transcript:
     with _in_its_words():
         (reading,) = _reader(options).readings(input_file, _asked(options))
         transcript = reading.transcript(keep_image=False)
-    if transcript.status != OK:
+    if transcript.status not in (OK, BLANK):
         log.warning("%s: %s", transcript.status, transcript.reason)
     return transcript
 

@@ -80,6 +80,12 @@ def test_every_word_is_where_the_block_has_it(scan, dictate):
     assert 0 < bottom < top < page.get_height() / 2 + 1
 
 
+def test_a_blank_page_is_no_reason_to_warn(tmp_path, caplog):
+    Image.new("RGB", (200, 100), "white").save(tmp_path / "blank.png")
+    element, _ = Engine.generate_ocr(tmp_path / "blank.png", options())
+    assert (list(element.children), [record.levelname for record in caplog.records if record.levelno > 20]) == ([], [])
+
+
 @pytest.mark.parametrize("renderer", ["auto", "sandwich"])
 def test_both_ways_to_draw_the_text_find_it(scan, dictate, renderer):
     dictate("one line", "another line")

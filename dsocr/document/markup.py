@@ -25,6 +25,10 @@ _TAG = re.compile(r"<(?:(b|i|u|s|em|strong|sup|sub|small|center)|(br) ?/?)>")
 _TAG_REACH = 2000  # characters in which such a tag must be closed
 _DEEPEST = 14  # lists and quotes in one another, each of two levels; the library drops what lies deeper than 20
 _FORMULA = re.compile(r"\\\(([^\\]*(?:\\[^()\[\]][^\\]*)*)\\\)")
+# Molecules: a * in one is any atom, and marks no emphasis. Between two, words are words unless they cannot be.
+_SMILES = re.compile(r"(?=.*[A-Za-z])(?:\[[^\[\]\s]{1,30}\]|Cl|Br|[BCNOPSFIbcnops*]|[-=#$:/\\.~()0-9%])+")
+_EMPHASIS = re.compile(r"\*(?!.*(?:[=#\[]|\w\()).*\*")
+_LONGEST = 1000  # characters of a molecule
 
 
 def block_html(text: str) -> str:
@@ -83,6 +87,21 @@ def _read_formula(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _read_star(state: StateInline, silent: bool) -> bool:
+    """A rule for a star in SMILES: it is a star."""
+    if state.src[state.pos] != "*":
+        return False
+    before = state.src[max(0, state.pos - _LONGEST) : state.pos].split()
+    start = len(before[-1]) if before and not state.src[state.pos - 1].isspace() else 0
+    word = state.src[state.pos - start : state.pos + _LONGEST].split()[0].rstrip(",;")
+    if not _SMILES.fullmatch(word) or _EMPHASIS.fullmatch(word):
+        return False
+    if not silent:
+        state.pending += "*"
+    state.pos += 1
+    return True
+
+
 def _read_tag(state: StateInline, silent: bool) -> bool:
     """A rule for the few plain tags that the model writes; one that is not closed is text."""
     tag = _TAG.match(state.src, state.pos, state.posMax)
@@ -134,5 +153,6 @@ def _reader(*off: str) -> MarkdownIt:
     reader.block.ruler.before("table", "deep", _read_deep)
     reader.inline.ruler.before("escape", "formula", _read_formula)
     reader.inline.ruler.before("escape", "tag", _read_tag)
+    reader.inline.ruler.before("emphasis", "star", _read_star)
     reader.add_render_rule("formula", _show_formula)
     return reader

@@ -30,11 +30,12 @@ def to_svg(figure: Geometry) -> str:
 
 
 def svg_files(document: Document, name: str) -> Iterator[OutputFile]:
-    """NAME_figure_PAGE.svg for each page that is one whole figure."""
+    """NAME_figure_PAGE.svg for a figure that is all of a block's text; others of the page have a number behind that."""
     for page in document.transcripts:
-        figure = read_geometry(page.raw)
-        if figure:
-            yield text_file(f"{name}_figure_{page.page}.svg", to_svg(figure))
+        figures = filter(None, (read_geometry(block.text) for block in page.blocks))
+        for number, figure in enumerate(figures, start=1):
+            again = f"_{number}" if number > 1 else ""
+            yield text_file(f"{name}_figure_{page.page}{again}.svg", to_svg(figure))
 
 
 @dataclass(frozen=True)

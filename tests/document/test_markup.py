@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import time
 
 import pytest
@@ -95,3 +97,27 @@ def test_hostile_texts_are_quick(text):
     start = time.perf_counter()
     block_html(text)
     assert time.perf_counter() - start < 15
+
+
+MOLECULES = [
+    *("CC(*)C*CC", "*C(=O)O*", "*c1ccc(*)cc1", "C/C=C\\[C@@H](N)C(=O)O", "C[N+](C)(C)CC([O-])=O", "[Na+].[Cl-]"),
+    *("F/C(Cl)=C\\(F)Br", "C#CC#N", "[*]CC[*]", "C1=CC=C(C=C1)[C@H](O)\\C=C\\[N+]([O-])=O"),
+]
+
+
+@pytest.mark.parametrize("molecule", MOLECULES)
+@pytest.mark.parametrize("around", ["{}", "It is {} here", "<table><td>{}</table>"])
+def test_a_molecule_is_kept_as_it_is(molecule, around):
+    shown = html.unescape(re.sub("<[^>]+>", "", block_html(around.format(molecule)))).strip()
+    assert shown == re.sub("<[^>]+>", "", around.format(molecule))
+
+
+@pytest.mark.parametrize("words", ["*S*", "**No.**", "**C:**", "*(b)*", "**1.**", "***II***", "*is it so?*"])
+def test_words_that_might_be_one_are_words(words):
+    assert "*" not in block_html(words)
+
+
+def test_a_long_row_of_stars_is_quick():
+    began = time.process_time()
+    block_html("C(*)" * 20_000 + " " + "*" * 20_000)
+    assert time.process_time() - began < 5

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written_pages import read_golden, transcript_of
 
-from dsocr.document import Document, read_geometry, svg_files, to_svg
+from dsocr.document import Document, read_geometry, svg_files, to_html, to_svg
 from dsocr.document.geometry import Circle, Geometry, Line, NamedPoint, Point
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -63,3 +63,10 @@ def test_each_page_that_is_a_figure_has_a_file():
     (file,) = svg_files(Document("a.pdf", pages), "a")
     assert file.name == "a_figure_2.svg"
     assert re.fullmatch(rb"<svg .*</svg>\n", file.content, re.DOTALL)
+
+
+def test_a_figure_behind_a_tag_is_drawn_as_in_html():
+    tag, figure = "<|ref|>image<|/ref|><|det|>[[1, 2, 30, 40]]<|/det|>\n", read_golden("geometry", "in.txt")
+    document = Document("a.pdf", (transcript_of(tag + figure + "\n\n" + tag + figure, 2),))
+    assert [file.name for file in svg_files(document, "a")] == ["a_figure_2.svg", "a_figure_2_2.svg"]
+    assert to_html(document).count("<svg") == 2
