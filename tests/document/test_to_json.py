@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -52,6 +54,27 @@ def test_nothing_that_was_there_has_gone():
     (page,) = read_back(transcript_of(read_golden("refs", "in.txt")))["pages"]
     assert {"number", "width", "height", "status", "reason", "raw", "blocks", "figures"} <= page.keys()
     assert {"label", "text", "boxes"} <= page["blocks"][0].keys()
+
+
+def fields_of(form: object, path: str = "") -> set[str]:
+    """Every field by its path, such as pages[].number."""
+    if isinstance(form, list):
+        return set[str]().union(*(fields_of(each, f"{path}[]") for each in form if isinstance(each, dict)))
+    if not isinstance(form, dict):
+        return {path}
+    inside = (
+        fields_of(value, f"{path}.{name}".lstrip(".")) | {f"{path}.{name}".lstrip(".")} for name, value in form.items()
+    )
+    return set[str]().union(*inside)
+
+
+def test_the_documented_fields_are_those_that_are_written():
+    text = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text(encoding="utf-8")
+    table = text.partition("\n## JSON\n")[2].partition("\n## ")[0]
+    told = [name for row in re.findall(r"^\|(.*?)\|", table, re.MULTILINE) for name in re.findall(r"`(.+?)`", row)]
+    assert len(told) == len(set(told))
+    assert set(told) == fields_of(read_back(transcript_of(read_golden("refs", "in.txt"))))
+    assert f"`{SCHEMA}`" in table
 
 
 @given(model_texts)
