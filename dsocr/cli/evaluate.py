@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsocr.cli.console import leave, open_voice
+from dsocr.cli.evaluate_asked import Asked, describe, describe_servers
+from dsocr.cli.evaluate_words import find_paths, parse_modes, parse_numbers, parse_size, read_prose
 from dsocr.cli.options import (
     Device,
     Dtype,
@@ -22,15 +23,13 @@ from dsocr.cli.options import (
     Model,
     OnLoop,
     Quiet,
-    check_engine,
 )
 
 if TYPE_CHECKING:
     from dsocr.evaluation.report.writer import Fact, Report
-    from dsocr.evaluation.trial import Benchmark, TokenCounter
+    from dsocr.evaluation.trial import Benchmark
     from dsocr.jobs.job import Voice
-    from dsocr.ocr import OCR, Options
-    from dsocr.ocr import Loops as WhatOfLoops
+    from dsocr.ocr import OCR
     from dsocr.remote import RemoteReader
 
 app = typer.Typer(
@@ -70,85 +69,6 @@ _Tokenizer = Annotated[
         show_default="the checkpoint that reads here, or would",
     ),
 ]
-_BATCH = 8  # pages at once where the model is loaded here
-_SIDES = 64, 8192  # pixels of a drawn page
-
-
-@dataclass(frozen=True)
-class Who:
-    """Who reads: its name, and a way to it, which is taken when there is something to read."""
-
-    name: str
-    open: Callable[[], OCR | RemoteReader]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the commands that read have in common."""
-
-    model: str | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    batch: int | None = None
-    max_tokens: int | None = None
-    engine: Sequence[str] | None = None
-    engine_key: str | None = None
-    tokenizer: str | None = None
-    loops: WhatOfLoops = "rescue"
-
-    def options(self, modes: Sequence[str], prompt: str) -> tuple[Options, ...]:
-        """How pages are read in each mode; InputError for what cannot be."""
-        from dsocr.engine.request import Sampling
-        from dsocr.ocr import Options
-
-        sampling = Sampling(max_tokens=self.max_tokens)
-        ways = tuple(Options(mode, prompt, sampling=sampling, loops=self.loops) for mode in modes)
-        for way in ways:
-            way.check()
-        return ways
-
-    def who(self, ways: Sequence[Options], note: Callable[[str], None], mode_option: str = "--modes") -> Who:
-        """The checkpoint here, or servers; they are found at once where only they can tell the model's name.
-
-        InputError, at the latest from `open`, where no server reads in one of these ways. `note` is told of servers.
-        """
-        if not self.engine:
-            from dsocr.ocr import load
-
-            return Who(self.name, partial(load, self.name, self.device, self.dtype, batch=self.batch or _BATCH))
-        check_engine(self.device, self.dtype)
-        find = partial(self._find_servers, ways, note, mode_option)
-        if self.model:
-            return Who(self.model, find)
-        reader = find()
-        return Who(reader.model, lambda: reader)
-
-    def counter(self) -> TokenCounter:
-        """Counts text tokens as a checkpoint does, without its weights."""
-        from dsocr.evaluation.trial import TokenCounter
-        from dsocr.model.checkpoint import find_checkpoint
-        from dsocr.model.tokenizer import Tokenizer
-
-        name = self.tokenizer or self.name
-        tokenizer = Tokenizer(find_checkpoint(name) / "tokenizer.json")
-        return TokenCounter(f"the tokenizer of {name}", lambda text: len(tokenizer.encode(text, allow_special=False)))
-
-    @property
-    def name(self) -> str:
-        """The checkpoint's here; what servers call theirs is no name here."""
-        from dsocr.model.checkpoint import default_checkpoint
-
-        return default_checkpoint() if self.engine or not self.model else self.model
-
-    def _find_servers(self, ways: Sequence[Options], note: Callable[[str], None], mode_option: str) -> RemoteReader:
-        from dsocr.remote import connect
-        from dsocr.remote.reader import DEFAULT_BATCH
-
-        batch = self.batch or DEFAULT_BATCH
-        reader = connect(self.engine or (), self.model, key=self.engine_key, note=note, batch=batch)
-        for way in ways:
-            _check_servers(reader, way, mode_option)
-        return reader
 
 
 @app.command()
@@ -290,15 +210,15 @@ def compression(
         from dsocr.evaluation.fox.trial import paper_curves
         from dsocr.evaluation.report.published import fox_table
 
-        wanted, counts, pixels = _modes(modes), _numbers(lengths), _size(size)
+        wanted, counts, pixels = parse_modes(modes), parse_numbers(lengths), parse_size(size)
         ways, counter = asked.options(wanted, prompt), asked.counter()
-        sheets = curve.draw_sheets(_read_prose(text) if text else LETTERS, counter, counts, each, pixels, seed)
+        sheets = curve.draw_sheets(read_prose(text) if text else LETTERS, counter, counts, each, pixels, seed)
         with open_voice(quiet, stats=False, moves=True) as voice:
             who = asked.who(ways, voice.note)
             voice.note(f"{len(sheets)} pages, each in {len(wanted)} modes, with {who.name}")
             reader = who.open()
             pages = curve.read_sheets(reader, sheets, ways, _mover(voice))
-            facts = *_facts(asked, who, ways), *_servers(reader)
+            facts = *describe(asked, who, ways), *describe_servers(reader)
             report = curve.report(pages, sheets, counter, facts, (fox_table(),), paper_curves())
             _give(report, output or _place("compression"), voice)
         return _exit_code(any(page.failed for page in pages))
@@ -341,7 +261,7 @@ def throughput(
             who = asked.who(ways, voice.note, "--mode")
             reader = who.open()
             measured = pace.measure(reader, sources, ways[0], seconds, voice.note)
-            facts = (*_facts(asked, who, ways), *_servers(reader), *pace.describe(reader))
+            facts = (*describe(asked, who, ways), *describe_servers(reader), *pace.describe(reader))
             _give(pace.report(measured, facts), output or _place("throughput"), voice)
         return _exit_code(len(measured.read) < len(measured.pages))
 
@@ -387,7 +307,7 @@ def compare(
 
         if alone and engine:
             raise InputError("--alone leaves dsocr out: leave out --alone, or --engine")
-        paths = _paths(files)
+        paths = find_paths(files)
         contestants = [contest.parse_contestant(each, limit) for each in contestant or ()]
         if alone and not contestants:
             raise InputError("--alone leaves nobody to read: give a --contestant")
@@ -396,7 +316,7 @@ def compare(
             if not alone:
                 who = asked.who(ways, voice.note, "--mode")
                 reader = who.open()
-                facts = *_facts(asked, who, ways), *_servers(reader)
+                facts = *describe(asked, who, ways), *describe_servers(reader)
                 own = contest.own_contestant(reader, ways[0], f"{who.name}, {mode}, prompt {prompt}")
                 contest.warm_up(own, paths[0])
                 contestants = [own, *contestants]
@@ -426,7 +346,7 @@ def _evaluate(
     if predictions and asked.engine:
         raise InputError("with --predictions nothing is read: leave out --predictions, or --engine")
     benchmark, folder = open_it(), output or _place(name)
-    counter, wanted, failed = asked.counter(), _modes(modes), False
+    counter, wanted, failed = asked.counter(), parse_modes(modes), False
     question = prompt or benchmark.prompt
     with open_voice(quiet, stats=False, moves=True) as voice:
         if predictions:
@@ -442,9 +362,9 @@ def _evaluate(
 
             way = Way(who.name, wanted[0], question, asked.dtype, asked.max_tokens, asked.loops)
             trials = read_trials(benchmark, open_reader, ways, way, folder, voice.note, _mover(voice))
-            facts = _facts(asked, who, ways)
+            facts = describe(asked, who, ways)
             for reader in opened:
-                facts += _servers(reader)
+                facts += describe_servers(reader)
             failed = some_failed(trials)
         voice.note("scoring")
         _give(report(benchmark, trials, counter, facts), folder, voice)
@@ -461,41 +381,6 @@ def _give(report: Report, folder: Path, voice: Voice) -> None:
     voice.note(f"written to {folder}: {', '.join(file.name for file in files)}")
 
 
-def _facts(asked: Asked, who: Who, ways: Sequence[Options]) -> tuple[Fact, ...]:
-    from dsocr.evaluation.report.writer import Fact as Told
-
-    modes = ", ".join(way.mode for way in ways)
-    facts = [Told("model", who.name), Told("mode", modes), Told("prompt", ways[0].prompt), Told("loops", asked.loops)]
-    return tuple(facts if asked.engine else [*facts, Told("dtype", asked.dtype)])
-
-
-def _servers(reader: OCR | RemoteReader) -> tuple[Fact, ...]:
-    """Where it was read, and what the servers there are; nothing of a checkpoint here."""
-    from dsocr.evaluation.report.writer import Fact as Told
-    from dsocr.remote import RemoteReader
-
-    if not isinstance(reader, RemoteReader):
-        return ()
-    return (Told("servers", ", ".join(f"{server.address} ({server.name})" for server in reader.servers)),)
-
-
-def _check_servers(reader: RemoteReader, way: Options, mode_option: str) -> None:
-    """InputError where no server reads in this way, with the modes that can be asked for instead."""
-    from dsocr.engine.request import Sampling
-    from dsocr.errors import InputError
-    from dsocr.pages.modes import MODES
-    from dsocr.remote.dialects import check_all
-
-    prompt, sampling = way.full_prompt(), way.sampling or Sampling()
-    try:
-        check_all(reader.servers, way.mode, prompt, sampling)
-    except InputError as error:
-        reasons = ((mode, server.lacks(mode, prompt, sampling)) for mode in MODES for server in reader.servers)
-        known = next((mode for mode, reason in reasons if reason is None), None)
-        remedy = f"; give {mode_option} {known}" if known else ""
-        raise InputError(f"{error}{remedy}") from None
-
-
 def _exit_code(failed: bool) -> int:
     """As for read, except that here only pages count that could not be read."""
     from dsocr.jobs.run import SOME_PAGES_NOT_OK
@@ -510,61 +395,3 @@ def _mover(voice: Voice) -> Callable[[str], None]:
 
 def _place(name: str) -> Path:
     return Path("dsocr-eval", name)
-
-
-def _modes(text: str) -> tuple[str, ...]:
-    """Such as "tiny,small"; InputError for one that is unknown, or there twice."""
-    from dsocr.errors import InputError
-    from dsocr.pages import get_mode
-
-    names = tuple(get_mode(name.strip()).name for name in text.split(","))
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise InputError(f"mode {twice!r} is given twice; give each mode once")
-    return names
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """Such as "50,100"; InputError for anything else."""
-    from dsocr.errors import InputError
-
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise InputError(f"lengths {text!r} is no list of numbers such as 50,100,200")
-    return tuple(map(int, parts))
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Such as "640x640"; InputError for anything else."""
-    from dsocr.errors import InputError
-
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and _SIDES[0] <= min(int(width), int(height))):
-        raise InputError(f"size {text!r} is no size in pixels such as 640x640, at least {_SIDES[0]} a side")
-    if max(int(width), int(height)) > _SIDES[1]:
-        raise InputError(f"size {text!r} is too large; the most is {_SIDES[1]} pixels a side")
-    return int(width), int(height)
-
-
-def _read_prose(path: Path) -> str:
-    """A plain text file; InputError where it cannot be read."""
-    from dsocr.errors import FileAccessError, InputError
-
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is no text in UTF-8; give a plain text file as --text") from None
-    except OSError as error:
-        raise FileAccessError(f"{path} cannot be read ({error.strerror})") from None
-
-
-def _paths(files: Sequence[str]) -> list[Path]:
-    """The files that are named, and those in folders; InputError where one is missing: commands need real files."""
-    from dsocr.errors import InputError
-    from dsocr.pages import find_inputs
-
-    paths = [Path(str(source)) for source in find_inputs(files)]
-    missing = next((path for path in paths if not path.is_file()), None)
-    if missing:
-        raise InputError(f"{missing}: no such file, or a folder without pages")
-    return paths
