@@ -135,12 +135,12 @@ def _as_pdf(kept: Kept) -> bytes:
     """The pages as they were, with the text over them; a page whose picture was not kept is white."""
     if _PDF in kept.original[:1024]:
         return to_pdf(kept.document, kept.original, password=kept.password)
-    buffer, own = BytesIO(), keep_jpeg(kept.original)
+    buffer, own, pages = BytesIO(), keep_jpeg(kept.original), kept.document.transcripts
     pdf = PdfFile(buffer)
-    for page in kept.transcripts:
+    for page in pages:
         fits = own is not None and own.size == (page.width, page.height) and not page.rotated
         # A JPEG of several pages has them one after the other, and viewers see only the first.
-        picture = own if fits and len(kept.transcripts) == 1 else keep_jpeg(kept.pictures.get(page.page, b""))
+        picture = own if fits and len(pages) == 1 else keep_jpeg(kept.pictures.get(page.page, b""))
         pdf.add_page(
             (page.width, page.height), page.dpi, picture, (line for block in lay_out(page) for line in block.lines)
         )
@@ -150,7 +150,7 @@ def _as_pdf(kept: Kept) -> bytes:
 
 def _figures(kept: Kept) -> Iterator[OutputFile]:
     """Cut from the pictures of the pages."""
-    for page in kept.transcripts:
+    for page in kept.document.transcripts:
         if page.page in kept.pictures and any(find_figures(page)):
             with Image.open(BytesIO(kept.pictures[page.page])) as image:
                 size = (page.width, page.height)  # a page too long for a JPEG is kept smaller

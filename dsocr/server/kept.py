@@ -16,7 +16,7 @@ MOST_SECONDS = 3600.0
 
 @dataclass
 class Kept:
-    """One document: its file, the pictures of its pages as JPEG by their numbers, and what was read from them.
+    """One document: its file, the pictures of its pages as JPEG by their numbers, and what was read of them.
 
     id: nobody can guess it, so that whoever knows it was told.
     """
@@ -31,8 +31,8 @@ class Kept:
 
     @property
     def document(self) -> Document:
-        """What was read so far."""
-        return Document(self.name, tuple(self.transcripts))
+        """What was read so far, its pages in their order."""
+        return Document(self.name, tuple(sorted(self.transcripts, key=lambda page: page.page)))
 
     @property
     def size(self) -> int:

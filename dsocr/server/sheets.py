@@ -1,4 +1,4 @@
-"""One document on its way through the server: a few of its pages at once, told of in their order."""
+"""One document on its way through the server: a few of its pages at once, told of as they are written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from dsocr.document.blocks import FAILED, Transcript
 from dsocr.document.grounding import parse
@@ -32,7 +32,6 @@ from dsocr.views import Views
 
 T = TypeVar("T")
 _FEWEST = 2  # pages of one document on their way, however many documents there are
-Sheet: TypeAlias = "asyncio.Queue[Event | Exception | None]"  # what is told of a page; None is its end
 
 
 @dataclass(frozen=True)
@@ -86,29 +85,29 @@ class Sheets:
         self._desk, self._options = desk, options
         self._asked, self._mode = options.full_prompt(), get_mode(options.mode)
         self._sampling = replace(options.sampling or Sampling(), stop_loops=options.loops != "keep")
-        self._begun: asyncio.Queue[Sheet | Exception | None] = asyncio.Queue()
+        self._events: asyncio.Queue[Event | Exception | None] = asyncio.Queue()  # None is the document's end
         self._told, self._pending = asyncio.Event(), 0
 
     async def read(self, source: bytes | Path, name: str) -> AsyncGenerator[Event, None]:
         """All that is told of the document; whoever takes it slowly has fewer pages read ahead."""
         begin = asyncio.create_task(self._begin_in_time(source, name))
         try:
-            while (sheet := _unwrap(await self._begun.get())) is not None:
-                while (told := _unwrap(await sheet.get())) is not None:
-                    yield told
-                self._pending -= 1
-                self._told.set()
+            while (event := _unwrap(await self._events.get())) is not None:
+                yield event
+                if isinstance(event, PageDone):
+                    self._pending -= 1
+                    self._told.set()
         finally:
             begin.cancel()
 
     async def _begin_in_time(self, source: bytes | Path, name: str) -> None:
         try:
             await asyncio.wait_for(self._begin(source, name), self._desk.seconds)
-            self._begun.put_nowait(None)
+            self._events.put_nowait(None)
         except asyncio.TimeoutError:
-            self._begun.put_nowait(OutOfTime(self._desk.seconds))
+            self._events.put_nowait(OutOfTime(self._desk.seconds))
         except Exception as error:
-            self._begun.put_nowait(error)
+            self._events.put_nowait(error)
 
     async def _begin(self, source: bytes | Path, name: str) -> None:
         """One page after another joins as there are seats, and as those before are told of."""
@@ -119,12 +118,10 @@ class Sheets:
                     self._check(file)
                     for number in file.numbers:
                         await self._wait_for_room()
-                        sheet: Sheet = asyncio.Queue()
-                        self._begun.put_nowait(sheet)
                         await self._desk.line.sit_down()
-                        task = asyncio.create_task(self._fill(sheet, file, number))
+                        task = asyncio.create_task(self._fill(file, number))
                         # A task that is cancelled before it begins has no chance to clean up.
-                        task.add_done_callback(partial(self._end, sheet))
+                        task.add_done_callback(lambda _: self._desk.line.stand_up())
                         tasks.append(task)
                     await asyncio.gather(*tasks)
         finally:
@@ -143,20 +140,18 @@ class Sheets:
             await self._told.wait()
         self._pending += 1
 
-    async def _fill(self, sheet: Sheet, file: OpenFile, number: int) -> None:
+    async def _fill(self, file: OpenFile, number: int) -> None:
         try:
-            sheet.put_nowait(await self._read_page(sheet, file, number))
+            self._events.put_nowait(await self._read_page(file, number))
         except InputError as error:  # it is the file or what was asked for that is wrong
-            sheet.put_nowait(error)
+            self._events.put_nowait(error)
         except Exception as error:  # it must not cost the other pages
             reason = str(in_general_words(error))
-            sheet.put_nowait(PageDone(Transcript(number, 0, 0, "", (), FAILED, reason), Stats(), len(file.numbers)))
+            self._events.put_nowait(
+                PageDone(Transcript(number, 0, 0, "", (), FAILED, reason), Stats(), len(file.numbers))
+            )
 
-    def _end(self, sheet: Sheet, _: asyncio.Task[None]) -> None:
-        self._desk.line.stand_up()
-        sheet.put_nowait(None)
-
-    async def _read_page(self, sheet: Sheet, file: OpenFile, number: int) -> PageDone:
+    async def _read_page(self, file: OpenFile, number: int) -> PageDone:
         began, of = time.perf_counter(), len(file.numbers)
         page = await file.page(number)
         if isinstance(page, BrokenPage):
@@ -166,10 +161,12 @@ class Sheets:
         if looked.sideways:
             looked = await self._turn(looked)
         stats = Stats(render_seconds=time.perf_counter() - began)
-        sheet.put_nowait(PageBegun(number, looked.page.image, looked.page.dpi, of))
+        self._events.put_nowait(PageBegun(number, looked.page.image, looked.page.dpi, of))
         if looked.views is None:
             return PageDone(Reading(looked.page, iter(()), known=NOTHING).transcript(), stats, of)
-        wrote = await self._write(await self._request(looked), lambda text: sheet.put_nowait(PageText(number, text)))
+        wrote = await self._write(
+            await self._request(looked), lambda text: self._events.put_nowait(PageText(number, text))
+        )
         tokens = tokens_on_page(looked.page.size, looked.views.layout, self._mode)
         stats = replace(wrote.stats, vision_tokens=tokens, render_seconds=stats.render_seconds)
         return PageDone(await self._conclude(looked.page, wrote), stats, of)

@@ -83,17 +83,17 @@ def refusal_of(error: Exception) -> Refusal:
 
 
 async def read_whole(worker: Worker, file: File, options: Options, *, figures: bool = False) -> Read:
-    """The document, read to its end; raises what the worker raises."""
-    pages: list[Transcript] = []
-    cut: list[OutputFile] = []
+    """The document, read to its end, with its pages in their order; raises what the worker raises."""
+    pages: list[tuple[Transcript, list[OutputFile]]] = []
     async with aclosing(worker.read(file.content, file.name, options)) as events:
         async for event in events:
             if isinstance(event, PageDone):
                 page = event.transcript
-                if figures and page.image is not None:
-                    cut += await asyncio.to_thread(list, figure_files(page))
-                pages.append(replace(page, image=None))
-    return Read(Document(file.name, tuple(pages)), tuple(cut))
+                cut = figures and page.image is not None
+                files = await asyncio.to_thread(list, figure_files(page)) if cut else []
+                pages.append((replace(page, image=None), files))
+    pages.sort(key=lambda read: read[0].page)
+    return Read(Document(file.name, tuple(page for page, _ in pages)), tuple(file for _, cut in pages for file in cut))
 
 
 def relink(markdown: str, figures: Iterable[str], link: Callable[[str], str]) -> str:

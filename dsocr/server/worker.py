@@ -119,7 +119,7 @@ class Worker:
     async def read(
         self, source: bytes | Path, name: str, options: Options | None = None
     ) -> AsyncGenerator[Event, None]:
-        """A document's pages in their order, each as it is written; every page asked for ends in a PageDone.
+        """A document's pages, each as it is written beside the others; every page asked for ends in a PageDone.
 
         name: what the document is called in what is said of it. To close it ends the reading within a step.
         """

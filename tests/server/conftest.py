@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -14,6 +15,7 @@ from running import running
 
 import dsocr
 from dsocr.ocr import OCR
+from dsocr.server.opener import OpenFile
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +46,23 @@ def says(engine):
 
     yield says
     engine.go_on()
+
+
+@pytest.fixture
+def slow_to_draw(monkeypatch):
+    """`slow_to_draw(1)`: that page of every document takes longer than the others."""
+
+    def slow_to_draw(slow: int) -> None:
+        draw = OpenFile.page
+
+        async def page(file, number):
+            if number == slow:
+                await asyncio.sleep(0.5)
+            return await draw(file, number)
+
+        monkeypatch.setattr(OpenFile, "page", page)
+
+    return slow_to_draw
 
 
 @pytest.fixture(scope="session")

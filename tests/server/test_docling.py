@@ -75,6 +75,14 @@ class TestFiles:
         document = convert(content=pdf, page_range=[2, 3], md_page_break_placeholder="---").json()["document"]
         assert document["md_content"] == "words\n\n---\n\nwords"
 
+    def test_pages_come_in_their_order_though_they_end_in_another(self, convert, says, make_pdf, slow_to_draw):
+        says(PAGE)
+        slow_to_draw(1)
+        document = convert(content=make_pdf(["a", "b", "c"]), image_export_mode="referenced").json()["document"]
+        assert [document["md_content"].index(f"images/{number}_0.jpg") for number in (1, 2, 3)] == sorted(
+            document["md_content"].index(f"images/{number}_0.jpg") for number in (1, 2, 3)
+        )
+
     def test_pages_that_are_not_well_make_it_a_partial_success(self, convert, says):
         says("half", finish_reason="length")
         answer = convert().json()

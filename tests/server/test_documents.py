@@ -90,13 +90,30 @@ class TestReading:
     def test_only_the_pages_that_are_asked_for_are_read(self, read, says, make_pdf):
         says("words")
         events = read(make_pdf(["one", "two", "three"]), "three.pdf", pages="2-")
-        assert [(data["page"], data["of"]) for name, data in events if name == "page"] == [(2, 2), (3, 2)]
+        assert {(data["page"], data["of"]) for name, data in events if name == "page"} == {(2, 2), (3, 2)}
 
     def test_a_page_that_is_damaged_ends_as_failed_and_costs_no_other(self, read, says, make_pdf):
         says("words")
         events = read(make_pdf(["one", None]), "two.pdf")
         ends = [(data["page"], data["status"]) for name, data in events if name == "page_end"]
-        assert ends == [(1, "ok"), (2, "failed")]
+        assert sorted(ends) == [(1, "ok"), (2, "failed")]
+
+    def test_pages_are_shown_and_written_side_by_side(self, read, http, says, make_pdf):
+        says(TITLE + TEXT, letters=3)
+        events = read(make_pdf(["one", "two"]), "two.pdf")
+        first_end = next(place for place, (name, _) in enumerate(events) if name == "page_end")
+        assert {data["page"] for name, data in events[:first_end] if name == "text"} == {1, 2}
+        for number in (1, 2):
+            told = "".join(data["delta"] for name, data in events if name == "text" and data["page"] == number)
+            assert told.split() == ["#", "The", "Tides", "The", "bay", "empties", "itself."]
+
+    def test_pages_that_end_in_another_order_are_kept_in_their_own(self, read, http, says, make_pdf, slow_to_draw):
+        says("words")
+        slow_to_draw(1)
+        events = read(make_pdf(["one", "two", "three"]), "three.pdf")
+        assert [data["page"] for name, data in events if name == "page_end"][-1] == 1
+        id = one(events, "document")["id"]
+        assert [page["number"] for page in http.get(f"/api/documents/{id}/x.json").json()["pages"]] == [1, 2, 3]
 
     def test_half_a_surrogate_pair_harms_no_answer(self, read, http, says):
         says("broken \ud800 letter")

@@ -112,6 +112,22 @@ class TestReading:
         expect(page.locator("#state")).to_have_text("1 page")
         assert page.locator(".writing").count() == 0
 
+    def test_pages_are_written_side_by_side(self, page, says, engine):
+        says(PAGE, letters=2, until=len(PAGE) - 10)
+        page.set_input_files("#file", pdf(2))
+        expect(page.locator("#state")).to_have_text("reading page 1, page 2 of 2")
+        for number in (1, 2):
+            expect(page.locator(f"#page-{number} .block.writing")).to_have_text("The bay empties")
+            expect(page.locator(f"#page-{number} .frame img")).to_have_js_property("naturalWidth", 300)
+        engine.go_on()
+        expect(page.locator("#state")).to_have_text("2 pages")
+
+    def test_a_page_that_comes_late_stands_in_its_place(self, page, says, slow_to_draw):
+        says(PAGE)
+        slow_to_draw(1)
+        read(page, pdf(3), "3 pages")
+        assert page.locator(".page h2").all_text_contents() == ["Page 1", "Page 2", "Page 3"]
+
     def test_forty_pages_come_one_below_the_other(self, page, says):
         says(PAGE)
         read(page, pdf(40), "40 pages")

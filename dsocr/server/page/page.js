@@ -30,6 +30,7 @@ const partners = new WeakMap(); // a block's boxes, and a box's block
 let file = null; // what was chosen last
 let paper = null; // the document that is shown: its id and its name
 let reading = null; // what would stop it
+let count = 1; // how many pages are read
 let lit = null;
 
 // --- What can be asked
@@ -186,7 +187,8 @@ const HANDLERS = {
   },
   page: (event) => {
     if (!pages.has(event.page)) addPage(event);
-    say("reading ", linkTo(event.page), event.of > 1 ? ` of ${event.of}` : "");
+    count = event.of;
+    tell();
   },
   block: (event) => pages.get(event.page)?.begin(event),
   text: (event) => pages.get(event.page)?.write(event.delta),
@@ -194,6 +196,7 @@ const HANDLERS = {
   page_end: (event) => {
     (pages.get(event.page) ?? addPage(event)).end(event);
     $("take").hidden = false;
+    tell();
   },
   end: () => end(),
   error: (event) => {
@@ -218,9 +221,19 @@ function begin(name) {
 function end() {
   $("stop").hidden = true;
   $("state").className = "";
-  const count = pages.size === 1 ? "1 page" : `${pages.size} pages`;
+  const all = pages.size === 1 ? "1 page" : `${pages.size} pages`;
   const bad = [...pages.values()].filter((page) => page.bad).map((page) => page.number);
-  say(bad.length ? `${count}, not all well: ` : count, ...bad.slice(0, 8).flatMap((number, place) => [place ? ", " : "", linkTo(number)]));
+  say(bad.length ? `${all}, not all well: ` : all, ...listed(bad.sort((one, other) => one - other)));
+}
+
+/** Which pages are being read, several at once, and of how many. */
+function tell() {
+  const open = [...pages.values()].filter((page) => !page.over).map((page) => page.number).sort((one, other) => one - other);
+  if (open.length) say("reading ", ...listed(open), count > 1 ? ` of ${count}` : "");
+}
+
+function listed(numbers) {
+  return numbers.slice(0, 8).flatMap((number, place) => [place ? ", " : "", linkTo(number)]);
 }
 
 function stopped(error) {
@@ -371,7 +384,9 @@ const NEAR = new IntersectionObserver(
 function addPage(event) {
   const page = new Page(event);
   pages.set(event.page, page);
-  $("pages").append(page.element);
+  // Pages are opened side by side, and the first to come need not be the first of the document.
+  const next = [...$("pages").children].find((other) => Number(other.id.slice(5)) > event.page);
+  $("pages").insertBefore(page.element, next ?? null);
   return page;
 }
 
