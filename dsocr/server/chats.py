@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field, ValidationError
 
 from dsocr.engine.request import Sampling
 from dsocr.errors import InputError
 from dsocr.ocr import DEFAULT_MODE
 from dsocr.pages import MODES, get_mode
+from dsocr.server.neutral import Neutral, Sent, neutral
 
 S = TypeVar("S", bound=BaseModel)
 MOST_IMAGES = 64
@@ -19,24 +20,8 @@ _LONGEST_STOP = 1000  # characters
 # In chats, and in responses.
 _TEXTS = ("text", "input_text", "output_text")
 _IMAGES = ("image_url", "input_image")
+_SGLANG_RULE = "DeepseekOCRNoRepeatNGramLogitProcessor"
 _WORST = 200  # characters of what is wrong with a request
-
-
-def _neutral(*values: object) -> AfterValidator:
-    """A field that is taken as long as it changes nothing: to leave it aside without a word would be a lie."""
-
-    def check(value: object) -> object:
-        if value not in (None, *values):
-            raise ValueError("is not offered here; leave it out")
-        return value
-
-    return AfterValidator(check)
-
-
-class Sent(BaseModel):
-    """Fields that are not known change nothing, as with other servers: clients send new ones every year."""
-
-    model_config = ConfigDict(extra="ignore", strict=False, allow_inf_nan=False)
 
 
 class _ImageUrl(Sent):
@@ -61,7 +46,8 @@ class _StreamOptions(Sent):
 
 
 class _NgramArguments(Sent):
-    ngram_size: int | None = None
+    # vLLM's older processor knows the first name, its newer one both.
+    ngram_size: Annotated[int | None, Field(validation_alias=AliasChoices("ngram_size", "no_repeat_ngram_size"))] = None
     window_size: int | None = None
     whitelist_token_ids: list[int] | None = None
 
@@ -70,7 +56,14 @@ class _ImagesConfig(Sent):
     image_mode: str | None = None
 
 
-class Asked(Sent):
+def _only_the_ban(processor: str | None) -> str | None:
+    """SGLang's own rule against repeats is known by the name that stands in it; nothing of it is run."""
+    if processor and _SGLANG_RULE.encode().hex() not in processor.lower():
+        raise ValueError(f"only {_SGLANG_RULE} is offered here; leave it out")
+    return processor
+
+
+class Asked(Neutral):
     """What all requests for text have in common: as OpenAI and vLLM have it for this model, SGLang too, and `mode`."""
 
     model: str = ""
@@ -81,19 +74,11 @@ class Asked(Sent):
     seed: int | None = None
     skip_special_tokens: bool = True
     vllm_xargs: _NgramArguments | None = None
+    custom_params: _NgramArguments | None = None
+    custom_logit_processor: Annotated[str | None, AfterValidator(_only_the_ban)] = None
     mode: str | None = None
     images_config: _ImagesConfig | None = None
     loops: Literal["stop", "keep"] = "stop"
-    n: Annotated[int | None, _neutral(1)] = None
-    top_logprobs: Annotated[int | None, _neutral(0)] = None
-    best_of: Annotated[int | None, _neutral(1)] = None
-    top_k: Annotated[int | None, _neutral(0, -1)] = None
-    min_p: Annotated[float | None, _neutral(0.0)] = None
-    presence_penalty: Annotated[float | None, _neutral(0.0)] = None
-    frequency_penalty: Annotated[float | None, _neutral(0.0)] = None
-    repetition_penalty: Annotated[float | None, _neutral(1.0)] = None
-    logit_bias: Annotated[dict[str, Any] | None, _neutral({})] = None
-    tools: Annotated[list[Any] | None, _neutral([])] = None
 
     def question(
         self, messages: list[Turn], most: int | None, *, logprobs: bool = False, usage: bool = False
@@ -115,7 +100,7 @@ class Chat(Asked):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     logprobs: bool | None = False
-    response_format: Annotated[dict[str, Any] | None, _neutral({"type": "text"})] = None
+    response_format: Annotated[dict[str, Any] | None, neutral({"type": "text"})] = None
 
 
 class Respond(Asked):
@@ -124,10 +109,10 @@ class Respond(Asked):
     input: str | list[Turn]
     instructions: str | None = None
     max_output_tokens: int | None = None
-    text: Annotated[dict[str, Any] | None, _neutral({}, {"format": {"type": "text"}})] = None
-    previous_response_id: Annotated[str | None, _neutral()] = None
-    conversation: Annotated[Any, _neutral()] = None
-    background: Annotated[bool | None, _neutral(False)] = None
+    text: Annotated[dict[str, Any] | None, neutral({}, {"format": {"type": "text"}})] = None
+    previous_response_id: Annotated[str | None, neutral()] = None
+    conversation: Annotated[Any, neutral()] = None
+    background: Annotated[bool | None, neutral(False)] = None
 
 
 @dataclass(frozen=True)
@@ -239,7 +224,7 @@ def _sampling(asked: Asked) -> Sampling:
         stop_loops=asked.loops == "stop",
         skip_special=asked.skip_special_tokens,
     )
-    return _with_ban(plain, asked.vllm_xargs or _NgramArguments())
+    return _with_ban(plain, asked.vllm_xargs or asked.custom_params or _NgramArguments())
 
 
 def _with_ban(sampling: Sampling, asked: _NgramArguments) -> Sampling:

@@ -168,6 +168,26 @@ class TestChat:
         assert usage.prompt_tokens == 1 + len(ocr.tokenizer.encode(text, allow_special=False))
 
 
+class TestRule:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"vllm_xargs": {"ngram_size": 7, "window_size": 50, "whitelist_token_ids": [3]}},
+            {"vllm_xargs": {"no_repeat_ngram_size": 7, "window_size": 50, "whitelist_token_ids": [3]}},
+            {"custom_params": {"ngram_size": 7, "window_size": 50, "whitelist_token_ids": [3]}},
+        ],
+    )
+    def test_the_ban_on_repeats_has_the_names_of_both_other_servers(self, fields):
+        rule = "DeepseekOCRNoRepeatNGramLogitProcessor"
+        fields |= {"custom_logit_processor": json.dumps({"callable": f"c{rule}".encode().hex()})}
+        sampling = parse_chat(json.dumps({"messages": about()} | fields).encode()).sampling
+        assert (sampling.ngram_size, sampling.ngram_window, sampling.whitelist) == (7, 50, frozenset([3]))
+
+    def test_what_changes_nothing_is_taken(self):
+        fields = {"ignore_eos": False, "min_tokens": 0, "stop_token_ids": [], "guided_json": None, "bad_words": []}
+        assert parse_chat(json.dumps({"messages": about()} | fields).encode()).mode == "gundam"
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("fields", "param"),
@@ -178,6 +198,20 @@ class TestRefusals:
             ({"response_format": {"type": "json_object"}}, "response_format"),
             ({"logprobs": True, "top_logprobs": 2}, "top_logprobs"),
             ({"extra": {"repetition_penalty": 1.1}}, "repetition_penalty"),
+            ({"extra": {"stop_token_ids": [1]}}, "stop_token_ids"),
+            ({"extra": {"ignore_eos": True}}, "ignore_eos"),
+            ({"extra": {"min_tokens": 5}}, "min_tokens"),
+            ({"extra": {"structured_outputs": {"regex": "x"}}}, "structured_outputs"),
+            ({"extra": {"guided_json": {"type": "object"}}}, "guided_json"),
+            ({"extra": {"guided_regex": "x"}}, "guided_regex"),
+            ({"extra": {"guided_choice": ["x"]}}, "guided_choice"),
+            ({"extra": {"guided_grammar": "x"}}, "guided_grammar"),
+            ({"extra": {"include_stop_str_in_output": True}}, "include_stop_str_in_output"),
+            ({"extra": {"continue_final_message": True}}, "continue_final_message"),
+            ({"extra": {"bad_words": ["x"]}}, "bad_words"),
+            ({"extra": {"allowed_token_ids": [1]}}, "allowed_token_ids"),
+            ({"extra": {"regex": "x"}}, "regex"),
+            ({"extra": {"custom_logit_processor": '{"callable": "80"}'}}, "custom_logit_processor"),
             ({"stop": ["x"] * 17}, "stop"),
             ({"messages": [{"role": "system", "content": "x"}]}, "messages"),
             ({"messages": [{"role": "user", "content": [{"type": "audio"}]}]}, "messages"),
