@@ -22,6 +22,11 @@ _EXTRA = {
     "python_multipart": "python-multipart",
 }
 
+VLLM_NEWER = (
+    "where vLLM's newer model runner refuses this processor at its start, put VLLM_USE_V2_MODEL_RUNNER=0 before the "
+    "command, or leave --logits-processors out: dsocr notices loops all the same"
+)
+
 
 def serve(
     model: Model = None,
@@ -78,6 +83,7 @@ def serve(
         name = model or default_checkpoint()
         if print_vllm:
             print(vllm_command(name, host, port))
+            note(VLLM_NEWER)
             return 0
         try:
             from dsocr.server.run import run

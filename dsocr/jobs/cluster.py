@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 import weakref
@@ -31,6 +32,7 @@ LOCAL = "local"
 CORES = 4  # that a replica has where there are no GPUs
 _TRIES = 8  # times that a replica may die on a page, or not be there for it
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0  # seconds for which a replica that died is left alone
+_KNOCK = 5.0  # seconds until somebody must open the door of a cluster
 _START = 1800.0  # seconds until the first one must be ready: it may have to fetch its weights
 
 
@@ -264,11 +266,19 @@ def _join(address: str) -> tuple[ModuleType, bool]:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
             ray.init(include_dashboard=False, log_to_driver=False)
         else:
+            _knock(address)
             ray.init(address=address, log_to_driver=False)
     except Exception as error:  # the library raises nothing narrower where a cluster does not come up
         known = "known: local, auto, HOST:PORT"
         raise InputError(f"no Ray cluster answers at {address!r} ({_brief(error)}); {known}") from None
     return ray, True
+
+
+def _knock(address: str) -> None:
+    """OSError, soon, where nobody listens at HOST:PORT: Ray itself would go on trying for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK).close()
 
 
 def _share(resources: dict[str, float], device: str, cores: int) -> tuple[int, int, int]:

@@ -82,7 +82,7 @@ class Dialect:
     """One kind of server.
 
     modes: those it can look in, as it does. goes_on: whether it can go on from an answer that was begun. remedy: how
-    it would be started to keep a rule against repeats.
+    it would be started to keep a rule against repeats. doubt: what of it cannot be asked, for people.
     """
 
     name: str
@@ -90,6 +90,7 @@ class Dialect:
     modes: Mapping[str, Mode] = field(default_factory=lambda: _SERVED)
     goes_on: bool = False
     remedy: str = ""
+    doubt: str = ""
 
 
 def _vllm(server: Server, question: Question) -> dict[str, Any]:
@@ -147,7 +148,9 @@ def _window(server: Server, sampling: Sampling) -> dict[str, Any]:
     }
 
 
-VLLM = Dialect("vLLM", _vllm, goes_on=True)
+VLLM = Dialect(
+    "vLLM", _vllm, goes_on=True, doubt="it does not say whether it keeps the rule against repeats: see --print-vllm"
+)
 SGLANG = Dialect("SGLang", _sglang, goes_on=True, remedy="start it with --enable-custom-logit-processor")
 DSOCR = Dialect("dsocr", _dsocr, modes=MODES)
 OTHER = Dialect("OpenAI-compatible", _chat)

@@ -35,7 +35,7 @@ def probe(address: Address, model: str | None = None) -> Server:
         return _describe_sglang(address, chosen)
     if dialect is DSOCR:
         rules: frozenset[NgramRule] = frozenset({"windowed", "none"})
-        version = str(_asked(address, "/health").get("version", ""))
+        version = str(_asked(address, "/version").get("version", ""))
         return Server(address, dialect, version, str(chosen["id"]), _places(chosen), rules)
     return Server(address, dialect, "", str(chosen["id"]), _places(chosen))
 

@@ -152,4 +152,5 @@ def connect(
 
 
 def _introduce(server: Server) -> str:
-    return f"{server.address}: {server.name}, {server.model}"
+    doubt = f"; {server.dialect.doubt}" if server.dialect.doubt else ""
+    return f"{server.address}: {server.name}, {server.model}{doubt}"

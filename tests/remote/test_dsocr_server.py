@@ -12,6 +12,7 @@ from drawn_pages import inked
 
 from dsocr import OCR, Options, Sampling, load
 from dsocr.remote import connect
+from dsocr.version import __version__
 
 pytest.importorskip("fastapi")
 
@@ -54,4 +55,4 @@ def test_pages_read_there_as_they_are_read_here(ocr, address, mode, rule):
 def test_it_is_known_for_what_it_is(address):
     found = connect([address], key="s3cret")
     assert found.model == "micro"
-    assert found.name.startswith("dsocr")
+    assert found.name == f"dsocr {__version__}"

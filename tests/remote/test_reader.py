@@ -77,6 +77,11 @@ class TestRecipes:
         assert "custom_params" not in fake.forms[0]
         assert "--enable-custom-logit-processor" in notes[-1]
 
+    def test_of_vllm_it_is_said_that_its_rule_is_not_known(self, serve):
+        notes: list[str] = []
+        reader(serve("vllm"), serve("sglang"), notes=notes)
+        assert ["it does not say whether it keeps the rule" in note for note in notes] == [True, False]
+
     def test_a_server_of_another_kind_is_asked_for_nothing_that_only_some_know(self, serve):
         fake = serve("somebody")
         (page,) = read(fake)

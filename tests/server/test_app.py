@@ -113,6 +113,7 @@ def test_how_vllm_serves_the_published_checkpoint_is_printed():
         "vllm.model_executor.models.deepseek_ocr:NGramPerReqLogitsProcessor "
         "--no-enable-prefix-caching --mm-processor-cache-gb 0 --host 127.0.0.1 --port 9000\n"
     )
+    assert "newer model runner refuses" in result.stderr
 
 
 def test_nano_is_named_to_vllm_by_its_folder():
