@@ -25,6 +25,8 @@ TRIAL = "This machine can read pages."
 _ALIKE = 0.7  # of the trial's characters; a nano that works has nine tenths of them, a broken one has noise
 _REQUIRED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:>=(?P<least>[0-9.]+))?")
 _EXTRA = re.compile(r"extra == [\"'](?P<extra>[a-z]+)[\"']")
+_PYTHON = re.compile(r"python_version\s*(?P<sign><|>=)\s*[\"'](?P<version>[0-9.]+)[\"']")
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 _MANY = 3  # faults of a checkpoint that are told; there may be hundreds
 
 
@@ -48,7 +50,7 @@ class Wishes:
 
 
 def examine(wishes: Wishes = Wishes()) -> Iterator[Check]:
-    """All checks, each as it is done; a few seconds. Nothing is downloaded, and nothing is written."""
+    """All checks, each as it is done; the trial may take a minute. Nothing is downloaded, and nothing is written."""
     for check in (_packages, _extras, _device, _core, _checkpoint, _memory, _trial):
         yield _safely(check, wishes)
 
@@ -61,12 +63,19 @@ def _safely(check: Callable[[Wishes], Check], wishes: Wishes) -> Check:
     try:
         return check(wishes)
     except InputError as error:
-        return Check(name, "trouble", str(error))
+        return Check(name, "trouble", str(error), _way_out(name, wishes))
     except ImportError as error:
         why = f"{error.name or 'a package'} cannot be imported ({error})"
         return Check(name, "trouble", why, "install it anew: pip install --force-reinstall dsocr")
     except (OSError, RuntimeError, MemoryError) as error:
         return Check(name, "trouble", " ".join(str(error).split())[:200] or type(error).__name__)
+
+
+def _way_out(check: str, wishes: Wishes) -> str:
+    """What to do about what was asked for and cannot be had."""
+    if check == "device":
+        return "leave --device and --dtype out, or give known ones; CUDA needs a torch for it: https://pytorch.org"
+    return _anew(wishes) if check == "checkpoint" else "mend first what stands above"
 
 
 def _packages(_: Wishes) -> Check:
@@ -97,9 +106,10 @@ def _device(wishes: Wishes) -> Check:
     """What the network is computed on, tried with a small product."""
     import torch
 
-    from dsocr.ocr import choose_device
+    from dsocr.ocr import check_dtype, choose_device
 
     device = choose_device(wishes.device)
+    check_dtype(wishes.dtype)
     half = torch.ones(64, 64, device=device, dtype=torch.float32 if device.type == "cpu" else torch.float16)
     if float((half @ half)[0, 0]) != 64:
         return Check("device", "trouble", f"{device} computes wrongly", "use --device cpu, and look after the driver")
@@ -177,8 +187,9 @@ def _memory(wishes: Wishes) -> Check:
     from dsocr.engine.kv_cache import available_memory, block_bytes, blocks_for, show_bytes
     from dsocr.model.config import read_config
     from dsocr.model.weights import stored_bytes
-    from dsocr.ocr import choose_device, choose_dtype, describe_dtype
+    from dsocr.ocr import check_dtype, choose_device, choose_dtype, describe_dtype
 
+    check_dtype(wishes.dtype)
     folder, device = _folder(wishes), choose_device(wishes.device)
     kept = choose_dtype(wishes.dtype if wishes.dtype not in ("int8", "int4") else "auto", device, folder)
     decoder = read_config(folder).decoder
@@ -204,8 +215,9 @@ def _trial(wishes: Wishes) -> Check:
     from dsocr.ocr import load
 
     began = time.perf_counter()
-    # Each of nano's tokens is a byte.
-    (page,) = load("nano", wishes.device).read(draw_trial(), prompt="free", sampling=Sampling(len(TRIAL))).transcripts
+    sampling = Sampling(len(TRIAL))  # each of nano's tokens is a byte
+    nano = load("nano", wishes.device, wishes.dtype)
+    (page,) = nano.read(draw_trial(), prompt="free", sampling=sampling).transcripts
     seconds = time.perf_counter() - began
     likeness = SequenceMatcher(None, TRIAL, page.raw, autojunk=False).ratio()
     found = f"nano read a drawn page in {seconds:.1f} s, {likeness:.0%} as it should be"
@@ -225,15 +237,15 @@ def draw_trial() -> Image.Image:
 
 
 def _folder(wishes: Wishes) -> Path:
-    """Where the checkpoint is; InputError where it would have to be downloaded first."""
-    from dsocr.model.checkpoint import NANO, cached_checkpoint, find_checkpoint
+    """Where the checkpoint is; InputError where there is none, or where it would have to be downloaded first."""
+    from dsocr.model.checkpoint import cached_checkpoint, find_checkpoint
 
     name = _name(wishes)
-    if name == NANO or os.path.isdir(os.path.expanduser(name)):
+    if not _is_on_the_hub(name):
         return find_checkpoint(name)
     folder = cached_checkpoint(name)
     if folder is None:
-        raise InputError(f"{name} is not on this machine, or not whole: dsocr pull {name}")
+        raise InputError(f"{name} is not on this machine, or not whole")
     return folder
 
 
@@ -245,7 +257,15 @@ def _name(wishes: Wishes) -> str:
 
 def _anew(wishes: Wishes) -> str:
     name = _name(wishes)
-    return f"dsocr pull {name}" if "/" in name and not os.path.isdir(os.path.expanduser(name)) else "copy it here again"
+    if _is_on_the_hub(name):
+        return f"dsocr pull {name}"
+    there = name == "nano" or os.path.isdir(os.path.expanduser(name))
+    return "copy it here again" if there else "give a folder that is here as --model, or leave it out"
+
+
+def _is_on_the_hub(name: str) -> bool:
+    """Whether a name can only be one of the hub."""
+    return _HUB_NAME.fullmatch(name) is not None and not os.path.isdir(os.path.expanduser(name))
 
 
 def _requires() -> list[str]:
@@ -256,14 +276,22 @@ def _requires() -> list[str]:
 
 
 def _required(extra: str | None) -> list[tuple[str, str]]:
-    """Names and least versions of what the package needs, or one of its extras."""
-    found = [_REQUIRED.match(line) for line in _requires() if _extra_of(line) == extra]
+    """Names and least versions of what the package needs with this Python, or one of its extras."""
+    found = [_REQUIRED.match(line) for line in _requires() if _extra_of(line) == extra and _is_for_this_python(line)]
     return [(match["name"], match["least"] or "") for match in found if match]
 
 
 def _extra_of(line: str) -> str | None:
     match = _EXTRA.search(line)
     return match["extra"] if match else None
+
+
+def _is_for_this_python(line: str) -> bool:
+    match = _PYTHON.search(line)
+    if match is None:
+        return True
+    older = _numbers(platform.python_version()) < _numbers(match["version"])
+    return older == (match["sign"] == "<")
 
 
 def _version(name: str) -> str | None:

@@ -67,7 +67,7 @@ def load(
     wrong with them is said then. Raises InputError.
     """
     where = choose_device(device)  # before anything is downloaded
-    _check_dtype(dtype)
+    check_dtype(dtype)
     room = parse_bytes(memory) if isinstance(memory, str) else memory
     _check_batch(batch)
     folder = find_checkpoint(str(name_or_dir) if name_or_dir is not None else default_checkpoint())
@@ -430,7 +430,8 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _check_dtype(name: str) -> None:
+def check_dtype(name: str) -> None:
+    """InputError for a name of no kind of numbers that `load` knows."""
     if name not in _NAMES:
         raise InputError(f"dtype {name!r} is unknown; known: {', '.join(_NAMES)}")
 

@@ -67,13 +67,36 @@ class TestCheckpoint:
     def test_one_that_is_on_the_hub_only_is_not_downloaded(self, monkeypatch):
         monkeypatch.setattr("dsocr.model.checkpoint.pull_checkpoint", lambda name: pytest.fail("downloaded"))
         found = doctor._safely(doctor._checkpoint, Wishes("nobody/nothing"))
-        assert found.found.endswith("dsocr pull nobody/nothing")
+        assert (found.found, found.advice) == (
+            "nobody/nothing is not on this machine, or not whole",
+            "dsocr pull nobody/nothing",
+        )
+
+    @pytest.mark.parametrize("name", ["/nonexistent", "./nonexistent", "~/nonexistent/x", "nonexistent"])
+    def test_a_folder_that_is_not_here_is_not_looked_for_on_the_hub(self, name):
+        found = doctor._safely(doctor._checkpoint, Wishes(name))
+        assert (found.state, found.advice) == ("trouble", "give a folder that is here as --model, or leave it out")
+
+    def test_a_config_that_cannot_be_read_is_told_with_a_way_out(self, copy):
+        (copy / "config.json").write_text("{")
+        found = doctor._safely(doctor._checkpoint, Wishes(str(copy)))
+        assert "config.json cannot be read" in found.found
+        assert found.advice == "copy it here again"
 
 
 class TestMachine:
     def test_a_device_that_is_not_here_is_trouble_with_a_way_out(self):
         found = doctor._safely(doctor._device, Wishes(device="tpu"))
-        assert found == Check("device", "trouble", "device 'tpu' is not on this machine; known: auto, cpu, cuda, mps")
+        assert found.found == "device 'tpu' is not on this machine; known: auto, cpu, cuda, mps"
+        assert (found.state, found.advice.partition(",")[0]) == ("trouble", "leave --device and --dtype out")
+
+    def test_a_dtype_that_is_not_known_is_trouble(self, checkpoint):
+        wishes = Wishes(str(checkpoint), "cpu", "bogus")
+        for check in (doctor._device, doctor._memory, doctor._trial):
+            found = doctor._safely(check, wishes)
+            assert found.state == "trouble"
+            assert found.found.startswith("dtype 'bogus' is unknown; known: auto, ")
+            assert found.advice
 
     def test_a_package_that_is_too_old_is_trouble(self, monkeypatch):
         monkeypatch.setattr("importlib.metadata.requires", lambda name: ["numpy>=999", "nowhere>=1", "pillow>=11"])
@@ -85,6 +108,12 @@ class TestMachine:
         monkeypatch.setattr("importlib.metadata.requires", lambda name: lines)
         found = doctor._extras(Wishes())
         assert (found.state, found.found) == ("note", "near; not installed: far")
+
+    @pytest.mark.parametrize(("marker", "there"), [("< '3.0'", True), (">= '3.0'", False), ('< "3.99"', False)])
+    def test_what_only_other_pythons_need_is_not_missed(self, monkeypatch, marker, there):
+        lines = [f"nowhere>=1; python_version {marker} and extra == 'far'"]
+        monkeypatch.setattr("importlib.metadata.requires", lambda name: lines)
+        assert doctor._extras(Wishes()).state == ("fine" if there else "note")
 
     def test_a_package_that_cannot_be_imported_is_trouble_and_ends_nothing(self):
         def check(wishes: Wishes) -> Check:
@@ -112,6 +141,13 @@ class TestTrial:
         found = doctor._trial(Wishes(device="cpu"))
         assert found.state == "trouble"
         assert repr(text) in found.found
+
+    def test_it_is_read_with_the_numbers_that_are_asked_for(self, monkeypatch):
+        asked = []
+        monkeypatch.setattr("dsocr.ocr.load", lambda *words: asked.append(words))
+        with pytest.raises(AttributeError):
+            doctor._trial(Wishes(None, "cpu", "int8"))
+        assert asked == [("nano", "cpu", "int8")]
 
 
 class TestTelling:

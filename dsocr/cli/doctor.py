@@ -16,9 +16,11 @@ def doctor(
     dtype: Dtype = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One object with all that was found.")] = False,
 ) -> None:
-    """Look whether this machine can read pages, and say what to do where it can't. Takes some seconds.
+    """Look whether this machine can read pages, and say what to do where it can't.
 
-    Nothing is downloaded. Exit codes: 0 all is well, 1 something is in the way.
+    Takes some seconds, on a slow machine a minute. Nothing is downloaded.
+
+    Exit codes: 0 all is well, 1 something is in the way.
     """
 
     def work() -> int:
