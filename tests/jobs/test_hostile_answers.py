@@ -115,7 +115,7 @@ def test_the_run_ends_well(result):
 def test_nothing_was_run_and_nothing_lies_beside_the_folder(root, out):
     assert sorted(path.name for path in root.iterdir()) == ["a.tif", "out"]
     known = re.compile(
-        r"manifest\.jsonl|a\.(md|json|html|txt|docx|hocr|alto\.xml|docling\.json)|a_(text|layout)\.pdf|a_layout_\d+\.jpg"
+        r"(manifest|\.dsocr)\.jsonl|a\.(md|json|html|txt|docx|hocr|alto\.xml|docling\.json)|a_(text|layout)\.pdf|a_layout_\d+\.jpg"
         r"|a_table_\d+(_\d+)?\.csv|a_figure_\d+(_\d+)?\.svg|images/a/\d+_\d+\.jpg|a/.+"
     )
     names = [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()]
