@@ -361,13 +361,13 @@ def spaced_formula(words: Words) -> str:
 
 def zeros_column(words: Words) -> str:
     return "\n".join(
-        [words.rng.choice(["0", "0.00", "-", "n/a", "nil", "yes", "do.", "ditto"])] * words.rng.randint(10, 64)
+        [words.rng.choice(["0", "0.00", "-", "n/a", "nil", "yes", "do.", "ditto"])] * words.rng.randint(10, 80)
     )
 
 
 def zeros_grid(words: Words) -> str:
     return "\n".join(
-        [words.rng.choice([" ", "  ", "\t"]).join(["0"] * words.rng.randint(4, 40))] * words.rng.randint(5, 40)
+        [words.rng.choice([" ", "  ", "\t"]).join(["0"] * words.rng.randint(4, 40))] * words.rng.randint(5, 80)
     )
 
 

@@ -17,7 +17,8 @@ BYTES_PER_TOKEN = 3.5  # of UTF-8: what a token holds on average
 # How much may honestly come again after its first time; docs/loops.md says why.
 ENOUGH = 620  # bytes of anything: 177 tokens
 NUMBERS = 1000  # bytes of numbers: columns and lists of zeros
-ROWS = 64  # lines, rows or cells that say little: a page holds hardly more of them
+ROWS = 80  # lines or rows that say little: a page holds hardly more of them
+CELLS = 64  # cells that say little, in a row without end
 SAID = 3  # rows or cells that say something, however long they are
 COUNTED = 100  # copies that are alike but for their numbers
 COUNTING = 128  # numbers, 1, 2, 3 and so on, and nothing else
@@ -97,7 +98,7 @@ def exactly_allowed(run: Run) -> float:
     numbers = words <= 0 and not cells and any(map(str.isdecimal, unit))
     enough = max((NUMBERS if numbers else ENOUGH) / _width(unit), run.begun)
     if (ends or cells) and words < SPEAKING:
-        return max(enough, ROWS * size / (ends or cells))
+        return max(enough, ROWS * size / ends if ends else CELLS * size / cells)
     if cells:
         return max(enough, SAID * size / (ends or cells) + BEGUN)
     return enough

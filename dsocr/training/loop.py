@@ -221,7 +221,6 @@ class Trainer:
     def _rolled_out(self, stage: Stage, number: int) -> list[Written]:
         """What the network writes about the notes of that number; those of the next numbers are written with them."""
         if number not in self._rolled:
-            rng = self._chances(number)[1]
             ahead = {each: self._draw(stage, each) for each in range(number, number + _AHEAD)}
             rolled = {each: drawn for each, drawn in ahead.items() if drawn.rolled}
             for mode in {drawn.mode for drawn in rolled.values()}:
@@ -229,7 +228,7 @@ class Trainer:
                 notes = list(chain(*own.values()))
                 texts = [text_ids(self.shop, note) for note in notes]
                 prompt, network = self.shop.prompts[0], merged(self.pupil)
-                written = iter(write_down(rng, network, self.shop.tokenizer, notes, texts, prompt, mode.name))
+                written = iter(write_down(network, self.shop.tokenizer, notes, texts, prompt, mode.name))
                 self._rolled |= {each: list(islice(written, len(drawn))) for each, drawn in own.items()}
         return self._rolled.pop(number)
 

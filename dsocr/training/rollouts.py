@@ -6,7 +6,6 @@ A decoder that is given the truth at every step never sees the places that its o
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,20 +23,12 @@ from dsocr.training.slips import Written
 
 _AT_ONCE = 16  # pages
 _BEYOND = 40  # ids that may be written beyond the length of the text
-_LOST, _FOUND = (12, 7), 8  # lost: fewer of so many ids are right; found again: so many in a row are
-_STRAYED = (2, 10)  # ids that one who is lost writes before being led back
 
 
 def write_down(
-    rng: random.Random,
-    network: Network,
-    tokenizer: Tokenizer,
-    notes: Sequence[Drawn],
-    texts: Sequence[list[int]],
-    prompt: str,
-    mode: str,
+    network: Network, tokenizer: Tokenizer, notes: Sequence[Drawn], texts: Sequence[list[int]], prompt: str, mode: str
 ) -> list[Written]:
-    """Each note as the network writes it, greedily, beside its text; where it is lost, the text leads it back.
+    """Each note as the network writes it, greedily, beside its text.
 
     The network is for this alone: it may get fast twins.
     """
@@ -49,7 +40,7 @@ def write_down(
         ends = OCR(network, tokenizer, batch=_AT_ONCE).readings_of(pages, options)
         raws = [end.transcript(keep_image=False).raw for end in ends if isinstance(end, Reading)]
     ids = [tokenizer.encode(raw, allow_special=False) for raw in raws]
-    return [led_back(rng, align(own[: len(text) + _BEYOND], text), text) for own, text in zip(ids, texts, strict=True)]
+    return [align(own[: len(text) + _BEYOND], text) for own, text in zip(ids, texts, strict=True)]
 
 
 def align(ids: Sequence[int], text: Sequence[int]) -> Written:
@@ -73,29 +64,3 @@ def align(ids: Sequence[int], text: Sequence[int]) -> Written:
         if place and least[row + 1, place] == least[row, place - 1] + (text[place - 1] != ids[row]):
             place -= 1
     return Written(list(ids), following[::-1])
-
-
-def led_back(rng: random.Random, written: Written, text: Sequence[int]) -> Written:
-    """The same, but where the way is lost the text goes on after a few ids, as far as to where it is found again.
-
-    A long stretch that has nothing to do with the text does not tell what should come next: it would teach nothing.
-    """
-    places = [0, *(place or 0 for place in written.following)]
-    steps = zip(written.ids, places, places[1:], strict=False)
-    right = [after == before + 1 and text[before] == own for own, before, after in steps]
-    ids: list[int] = []
-    following: list[int | None] = []
-    done = 0  # ids of `written`
-    while done < len(right):
-        stray = found = done + 1
-        told = range(0)  # of the text
-        ahead = right[done : done + _LOST[0]]
-        if not ahead[0] and len(ahead) == _LOST[0] and sum(ahead) < _LOST[1]:
-            finds = (at for at in range(done + 1, len(right) - _FOUND + 1) if all(right[at : at + _FOUND]))
-            found = next(finds, len(right))
-            stray = min(found, done + rng.randint(*_STRAYED))
-            told = range(places[stray], places[found] if found < len(right) else len(text))
-        ids += [*written.ids[done:stray], *(text[place] for place in told)]
-        following += [*written.following[done:stray], *(place + 1 for place in told)]
-        done = found
-    return Written(ids, following)

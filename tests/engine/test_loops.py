@@ -188,8 +188,8 @@ def test_a_few_lines_in_ever_new_order_say_nothing_new():
 
 def test_a_row_wider_than_anything_kept_is_still_counted():
     row = "<tr>" + "<td></td>" * 60 + "</tr>"
-    loop = LoopWatch().feed("<table>" + row * 80)
-    assert (loop.kind, loop.start, loop.times) == ("row", len("<table>" + row), 65)
+    loop = LoopWatch().feed("<table>" + row * 90)
+    assert (loop.kind, loop.start, loop.times) == ("row", len("<table>" + row), 81)
 
 
 def words_in_a_growing_pattern() -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_loop import READ
 
-from dsocr.training.rollouts import align, led_back
+from dsocr.training.rollouts import align
 from dsocr.training.slips import truthful
 
 IDS = st.lists(st.integers(0, 3), max_size=30)
@@ -38,46 +36,6 @@ def test_after_one_put_in_the_place_is_the_same():
 
 def test_what_comes_after_too_early_an_end_is_the_rest():
     assert led("the", "the tide") == [1, 2, 3]
-
-
-TRUTH = "The key is under the third pot. Bring it back before noon on Friday."
-LOST = "The key is undor a te of the at a te e of the e a tis. Bring it back before noon on Friday."
-
-
-def led_on(written: str, truth: str, seed: int = 1) -> tuple[str, list[int | None]]:
-    led = led_back(random.Random(seed), align([*map(ord, written)], [*map(ord, truth)]), [*map(ord, truth)])
-    return "".join(map(chr, led.ids)), led.following
-
-
-def test_small_mistakes_stay_as_they_are():
-    written = "The kay is undor the third pot Bring it back before noon on on Friday."
-    assert led_on(written, TRUTH) == (written, led(written, TRUTH))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_one_who_is_lost_strays_a_little_and_is_then_told_the_text(seed):
-    ids, following = led_on(LOST, TRUTH, seed)
-    begun = next(at for at in range(len(ids)) if ids[at] != LOST[at])
-    assert len("The key is und") + 2 <= begun <= len("The key is und") + 10 + 12
-    rest = ids[begun:]
-    assert TRUTH.endswith(rest)
-    assert rest.endswith(". Bring it back before noon on Friday.")
-    place = len(TRUTH) - len(rest)
-    assert following[begun - 1 :] == list(range(place, len(TRUTH) + 1))
-
-
-def test_one_who_never_finds_back_is_told_the_rest():
-    ids, following = led_on("The key e e e e e e e e e e e e e e e e e e e", TRUTH)
-    assert ids.endswith("Bring it back before noon on Friday.")
-    assert following[-1] == len(TRUTH)
-
-
-@given(IDS, IDS)
-def test_led_back_to_the_end_of_a_text_places_still_never_go_back(written, truth):
-    led = led_back(random.Random(1), align(written, truth), truth)
-    assert len(led.ids) == len(led.following)
-    assert led.following == sorted(led.following)
-    assert all(0 <= place <= len(truth) for place in led.following)
 
 
 @given(IDS, IDS)
