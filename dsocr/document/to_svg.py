@@ -12,6 +12,7 @@ from dsocr.document.geometry import Circle, Geometry, Line, NamedPoint, Point, r
 from dsocr.document.plain_text import printable
 
 _SIDE, _MARGIN = 400, 40  # of the picture
+_LEAST = 1e-12  # units of a figure: what is smaller than this in all is a point
 _DOT, _LETTER = 2.5, 14  # radius and height
 _NAME_LENGTH = 20  # characters: a name is a letter or two
 _DASHES = {"--": "8 5", ":": "2 5", "..": "2 5", "-.": "8 4 2 4"}
@@ -51,7 +52,8 @@ class _View:
         points = list(_extent(figure)) or [Point(0, 0)]
         left, right = min(point.x for point in points), max(point.x for point in points)
         bottom, top = min(point.y for point in points), max(point.y for point in points)
-        longest = max(right - left, top - bottom) or 1.0
+        longest = max(right - left, top - bottom)
+        longest = longest if longest > _LEAST else 1.0
         spare_x, spare_y = (longest - (right - left)) / 2, (longest - (top - bottom)) / 2
         return cls(left - spare_x, top + spare_y, (_SIDE - 2 * _MARGIN) / longest)
 

@@ -153,10 +153,14 @@ class Trainer:
 
     @property
     def in_bfloat16(self) -> bool:
-        """Whether products are; float32 ones are faster on a CPU that has no instructions for bfloat16."""
-        if self.recipe.precision == "auto":
-            return self.pupil.device.type != "cpu" or multiplies_bfloat16()
-        return self.recipe.precision == "bfloat16"
+        """Whether products are; float32 ones are faster on a CPU that has no instructions for bfloat16.
+
+        Weights that are kept as they are stored have no float32 products: what learns beside them is rounded as they are.
+        """
+        if self.recipe.precision == "float32":
+            return False
+        told = self.recipe.precision == "bfloat16" or self.pupil.dtype != torch.float32
+        return told or self.pupil.device.type != "cpu" or multiplies_bfloat16()
 
     def loss(self, stage: Stage, place: int) -> tuple[Tensor, Shown]:
         """The loss of the batch at a place of the stage, and figures for the log."""
