@@ -155,7 +155,7 @@ class Trainer:
     def in_bfloat16(self) -> bool:
         """Whether products are; float32 ones are faster on a CPU that has no instructions for bfloat16.
 
-        Weights that are kept as they are stored have no float32 products: what learns beside them is rounded as they are.
+        Weights that are kept as they are stored have no float32 products.
         """
         if self.recipe.precision == "float32":
             return False
