@@ -34,9 +34,9 @@ def main() -> None:
     asked = parser.parse_args()
     cores = {level.name: load(level) for level in LEVELS if level.features <= cpu_features()}
     cores = {name: library for name, library in cores.items() if library}
-    least: dict[tuple[str, str, int], float] = {}
+    forms, least = weights(), dict[tuple[str, str, int], float]()
     for _ in range(asked.rounds):
-        for (form, weight), count in itertools.product(weights().items(), asked.activations):
+        for (form, weight), count in itertools.product(forms.items(), asked.activations):
             x = torch.randn(count, SHAPE[1], generator=torch.Generator().manual_seed(2))
             for name, library in cores.items():
                 decoder_core.core = lambda library=library: library

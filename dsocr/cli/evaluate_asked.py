@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from dsocr.ocr import Loops as WhatOfLoops
     from dsocr.remote import RemoteReader
 
-_BATCH = 8  # pages at once where the model is loaded here
-
 
 @dataclass(frozen=True)
 class Who:
@@ -60,7 +58,7 @@ class Asked:
         if not self.engine:
             from dsocr.ocr import load
 
-            return Who(self.name, partial(load, self.name, self.device, self.dtype, batch=self.batch or _BATCH))
+            return Who(self.name, partial(load, self.name, self.device, self.dtype, batch=self.batch))
         check_engine(self.device, self.dtype)
         find = partial(self._find_servers, ways, note, mode_option)
         if self.model:
