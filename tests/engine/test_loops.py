@@ -76,7 +76,8 @@ def test_any_text_can_be_watched(before, piece, times, after):
 def test_nothing_goes_on_for_ever(piece, before):
     loop = LoopWatch().feed(before + piece * 8000)
     assert loop is not None
-    assert loop.start <= len(before) + 2 * len(piece)
+    found_to = 80 if loop.kind == "text" else 0  # characters; where no copy is compared with another
+    assert loop.start <= len(before) + 2 * len(piece) + found_to
 
 
 def test_a_loop_says_what_repeats_and_how_often():

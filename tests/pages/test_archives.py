@@ -112,7 +112,7 @@ class TestMembers:
             list(open_pages(found[0]))
         assert len(list(open_pages(found[1]))) == 1
 
-    @pytest.mark.parametrize("data", [zipped(("a.png", GOOD)), gzip.compress(b"x")])
+    @pytest.mark.parametrize("data", [zipped(("a.png", GOOD)), gzip.compress(b"x")], ids=["zip", "gzip"])
     def test_an_archive_in_memory_is_refused(self, data: bytes) -> None:
         with pytest.raises(InputError, match="only as a file of its own"):
             list(open_pages(data))
