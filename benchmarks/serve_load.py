@@ -121,18 +121,15 @@ class Client:
         while True:
             file = {"file": ("pages.tiff", document())}
             answer = await self.http.post("/api/read", files=file, data={"mode": "tiny"})
+            if answer.status_code == 429:
+                await self.come_back(answer.headers)
+                continue
             *_, ending = answer.raise_for_status().text.strip().split("\n\n")
-            if "too many requests wait" not in ending:
-                pages = answer.text.count("event: page_end")
-                whole = ending.startswith("event: end") and pages == PAGES
-                return (
-                    "right"
-                    if whole and '"failed"' not in answer.text
-                    else KILLED
-                    if "decoder" in answer.text
-                    else "lost"
-                )
-            await self.come_back(httpx.Headers({"Retry-After": "1"}))
+            pages = answer.text.count("event: page_end")
+            whole = ending.startswith("event: end") and pages == PAGES
+            if whole and '"failed"' not in answer.text:
+                return "right"
+            return KILLED if "decoder" in answer.text else "lost"
 
     async def broken(self, _: Question) -> str:
         """A picture that is none."""

@@ -8,6 +8,8 @@ import pytest
 from rapidfuzz.distance import Levenshtein
 
 import dsocr
+from dsocr import Options
+from dsocr.reading import Reading
 
 PAGES = sorted((Path(__file__).parent / "golden" / "nano").glob("*.png"))
 MOST_BYTES, MOST_PARAMETERS = 30_000_000, 15_000_000
@@ -23,9 +25,10 @@ def nano() -> dsocr.OCR:
 def error_rates(nano) -> list[float]:
     """Character error rate of each page, white space counted as single spaces."""
     rates = []
-    for page in PAGES:
+    readings = (each for each in nano.readings_of(PAGES, Options()) if isinstance(each, Reading))
+    for page, reading in zip(PAGES, readings, strict=True):
         truth = " ".join(page.with_suffix(".txt").read_text(encoding="utf-8").split())
-        read = " ".join(dsocr.to_markdown(nano.read(page)).split())
+        read = " ".join(dsocr.to_markdown(reading.transcript()).split())
         rates.append(Levenshtein.distance(read, truth) / len(truth))
     return rates
 

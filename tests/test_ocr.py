@@ -312,13 +312,15 @@ class TestDoor:
 
 @pytest.mark.parametrize("able", [True, False])
 @pytest.mark.parametrize("dtype", ["auto", "int8"])
-def test_a_large_checkpoint_has_a_float32_encoder_where_the_cpu_does_not_multiply_bfloat16(able, dtype, monkeypatch):
+def test_a_large_checkpoint_has_a_float32_encoder_where_the_cpu_does_not_multiply_bfloat16(
+    able, dtype, checkpoint, monkeypatch
+):
     monkeypatch.setattr("dsocr.ocr._SMALL", 0)
     monkeypatch.setattr("dsocr.ocr.multiplies_bfloat16", lambda: able)
-    reader = load("nano", "cpu", dtype)
+    reader = load(checkpoint, "cpu", dtype)
     assert reader.network.dtype == torch.bfloat16
     assert reader.network.deep_encoder.newline.dtype == (torch.bfloat16 if able else torch.float32)
-    exact, views = load("nano", "cpu", "float32").network, reader.views(inked((300, 200)), "tiny")
+    exact, views = load(checkpoint, "cpu", "float32").network, reader.views(inked((300, 200)), "tiny")
     assert torch.equal(reader.network.encode(views), exact.encode(views)) is not able
     page = reader.read(inked((300, 200)), mode="tiny", sampling=Sampling(max_tokens=12)).transcripts[0]
     assert page.status == "truncated"

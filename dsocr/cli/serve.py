@@ -76,13 +76,8 @@ def serve(
     """
 
     def work() -> int:
-        from dsocr.engine.kv_cache import parse_bytes
-        from dsocr.model.checkpoint import default_checkpoint
-        from dsocr.ocr import load
-
-        name = model or default_checkpoint()
         if print_vllm:
-            print(vllm_command(name, host, port))
+            print(vllm_command(model, host, port))
             note(VLLM_NEWER)
             return 0
         try:
@@ -92,6 +87,11 @@ def serve(
             if error.name not in _EXTRA:
                 raise
             raise InputError(f"serving needs {_EXTRA[error.name]}: pip install 'dsocr[serve]'") from None
+        from dsocr.engine.kv_cache import parse_bytes
+        from dsocr.model.checkpoint import default_checkpoint
+        from dsocr.ocr import load
+
+        name = model or default_checkpoint()
         settings = Settings(
             model=Path(name).expanduser().resolve().name if os.path.isdir(os.path.expanduser(name)) else name,
             host=host,
@@ -111,10 +111,11 @@ def serve(
     leave(work)
 
 
-def vllm_command(name: str, host: str, port: int) -> str:
+def vllm_command(model: str | None, host: str, port: int) -> str:
     """How vLLM serves a checkpoint of this kind, with the processor that lets requests ban repeated n-grams."""
-    from dsocr.model.checkpoint import NANO, find_checkpoint
+    from dsocr.model.checkpoint import NANO, default_checkpoint, find_checkpoint
 
+    name = model or default_checkpoint()
     words = [
         *("vllm", "serve", str(find_checkpoint(name)) if name == NANO else name),
         *("--logits-processors", "vllm.model_executor.models.deepseek_ocr:NGramPerReqLogitsProcessor"),

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,15 @@ def dsocr_says(*arguments, stdin: bytes = b""):
 
 
 @pytest.fixture
-def read(checkpoint):
+def read_apart(checkpoint):
     """`dsocr read` with the micro checkpoint in its smallest mode."""
     return lambda *arguments, **stdin: dsocr_says("read", "--model", checkpoint, "--mode", "tiny", *arguments, **stdin)
+
+
+@pytest.fixture
+def read(read_apart):
+    """The same without a process for the files, which takes its time to start."""
+    return partial(read_apart, "--no-apart")
 
 
 def picture(colour: str = "white", format: str = "PNG", **options) -> bytes:
@@ -107,7 +114,7 @@ class TestAnswers:
         elif level() is None:
             pytest.skip("no compiled core is here")
         words = f"the compiled core ({level()})" if compiled else "plain PyTorch: no compiled core is here"
-        assert f"dsocr: computing on cpu in float32, with {words}" in read(page, "-v").stderr
+        assert f"dsocr: computing on cpu in float32, with {words}" in read(page, "-v", "--max-tokens", 2).stderr
 
     def test_a_real_answer_is_on_stdout_and_nothing_else(self, read, page, checkpoint):
         result = read(page, "--max-tokens", 4)
@@ -187,6 +194,10 @@ class TestAnswers:
 
 class TestDamage:
     @pytest.fixture
+    def read(self, read_apart):
+        return read_apart
+
+    @pytest.fixture
     def rubbish(self, tmp_path, make_pdf) -> list[Path]:
         (tmp_path / "empty.pdf").write_bytes(b"")
         (tmp_path / "text.png").write_text("I am no picture.\n" * 99)
@@ -249,6 +260,10 @@ class TestDamage:
 
 class TestApart:
     """Files are opened in a process of their own unless somebody says otherwise."""
+
+    @pytest.fixture
+    def read(self, read_apart):
+        return read_apart
 
     @pytest.fixture
     def started(self, monkeypatch) -> list[int]:
@@ -752,10 +767,10 @@ class TestProcess:
 
     @pytest.mark.skipif(os.name != "posix", reason="signals")
     def test_ctrl_c_ends_cleanly_and_the_next_run_goes_on(self, checkpoint, tmp_path):
-        (tmp_path / "many.tif").write_bytes(pages(*(f"rgb({shade}, 0, 0)" for shade in range(0, 240, 4))))
-        words = ["read", "--model", checkpoint, "--mode", "tiny", "--max-tokens", "60", tmp_path / "many.tif"]
-        command = [sys.executable, "-m", "dsocr", *map(str, words), "-o", str(tmp_path / "out")]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        (tmp_path / "many.tif").write_bytes(pages(*(f"rgb({shade}, 0, 0)" for shade in range(0, 240, 6))))
+        words = ["read", "--model", checkpoint, "--mode", "tiny", "--max-tokens", 60, tmp_path / "many.tif"]
+        words = [str(word) for word in (*words, "-o", tmp_path / "out")]
+        with subprocess.Popen([sys.executable, "-m", "dsocr", *words], stderr=subprocess.PIPE, text=True) as running:
             for line in running.stderr:
                 if "page 2: " in line:
                     break
@@ -764,11 +779,11 @@ class TestProcess:
         assert (running.returncode, said.splitlines()[-1]) == (130, "dsocr: interrupted")
         assert "Traceback" not in said
         first = manifest(tmp_path / "out")
-        assert [line["page"] for line in first] == list(range(1, 61))
+        assert [line["page"] for line in first] == list(range(1, 41))
         read_so_far = [line["page"] for line in first if line["status"] != "skipped"]
-        subprocess.run(command, stderr=subprocess.PIPE, check=False)
-        second = manifest(tmp_path / "out")[60:]
-        assert [line["page"] for line in second] == list(range(1, 61))
+        dsocr_says(*words)
+        second = manifest(tmp_path / "out")[40:]
+        assert [line["page"] for line in second] == list(range(1, 41))
         assert {line["page"] for line in second if line["cached"]} >= set(read_so_far)
         assert not (tmp_path / "out/.many.unfinished").exists()
 

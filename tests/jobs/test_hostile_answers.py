@@ -34,9 +34,9 @@ def text(det: str, label: str = "text") -> str:
 ANSWERS = {
     "nothing": "",
     "white space": " \n\t\r\n \u2028",
-    "one letter for ever": "a" * 30_000,
-    "one line for ever": "again and again\n" * 3_000,
-    "one row for ever": "<table>" + "<tr><td>1</td><td>2</td></tr>" * 2_000,
+    "one letter for ever": "a" * 10_000,
+    "one line for ever": "again and again\n" * 1_000,
+    "one row for ever": "<table>" + "<tr><td>1</td><td>2</td></tr>" * 700,
     "a program in a box": text(f"[[{RUN}]]"),
     "a program as the whole answer": f"{{'Line': {{'line': [{RUN}], 'line_type': []}}}}",
     "tags in tags": "<|ref|><|ref|>a<|/ref|><|det|><|det|>[[1, 2, 3, 4]]<|/det|><|/det|><|/ref|>" * 50,
@@ -47,8 +47,8 @@ ANSWERS = {
     "numbers far out": text("[[-5, -5, 1e9, 99999999999999999999]]", "image") + text("[[1.5, 2.25, 3.125, 4.0]]"),
     "boxes inside out": text("[[900, 900, 100, 100]]", "image"),
     "boxes of no area": text("[[500, 500, 500, 500]]", "image"),
-    "boxes without number": text("[" + ", ".join(["[1, 2, 3, 4]"] * 5_000) + "]"),
-    "figures without number": text("[" + ", ".join(["[1, 2, 300, 400]"] * 300) + "]", "image"),
+    "boxes without number": text("[" + ", ".join(["[1, 2, 3, 4]"] * 1_500) + "]"),
+    "figures without number": text("[" + ", ".join(["[1, 2, 300, 400]"] * 100) + "]", "image"),
     "brackets for ever": text("[" * 5_000 + "]" * 5_000),
     "labels that are no words": text("[[1, 2, 30, 40]]", "a|b<c>\n&\"'\0") + text("[[1, 2, 30, 40]]", "../../x"),
     "a table that never ends": "<table><tr><td>one<td>two",
@@ -62,7 +62,7 @@ ANSWERS = {
     "a comment that ends early": "--> <!-- --!> ]]> <![CDATA[ <?xml version='1.0'?> <!DOCTYPE a [<!ENTITY b 'c'>]> &b;",
     "formulas that never end": "\\( a \\[ b $$ c \\input{/etc/passwd} \\write18{x} " * 200,
     "characters that are none": "a\0b\ufeffc\ud800d\udfff\ufffe\uffff\x1b[31mred\x07\b\x7f\x85",
-    "letters upon letters": "e" + "\u0301" * 3_000,
+    "letters upon letters": "e" + "\u0301" * 1_000,
     "from right to left": "\u202e\u2066\u05e9\u05dc\u05d5\u05dd مرحبا\u202d",
     "special tokens": f"<image>{END_OF_TEXT}<|grounding|>{END_OF_TEXT.replace('end', 'begin')} words",
     "another language": "这是一页没有人问过的文字。" * 200,
@@ -98,7 +98,7 @@ def result(root, checkpoint) -> Result:
         began = time.monotonic()
         words = ["a.tif", "-o", "out", "--format", ",".join((*TEXTS, *KINDS)), "--no-cache", "--join", "--no-apart"]
         result = CliRunner().invoke(app, ["read", "--model", str(checkpoint), "--mode", "tiny", *words])
-    assert time.monotonic() - began < 120
+    assert time.monotonic() - began < 60
     return result
 
 
@@ -124,7 +124,7 @@ def test_nothing_was_run_and_nothing_lies_beside_the_folder(root, out):
 
 def test_no_form_swells(out):
     sizes = {path.name: path.stat().st_size for path in out.rglob("*") if path.is_file()}
-    assert max(sizes.values()) < 20 * 2**20, sizes
+    assert max(sizes.values()) < 6 * 2**20, sizes
 
 
 def test_json_holds_every_answer_to_the_letter(out):

@@ -72,7 +72,7 @@ def test_logits_are_those_of_the_published_code(mode):
     assert torch.equal(logits.argmax(-1), golden["argmax_all"])
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", sorted(MODES.keys() - {"gundam-m"}))  # which reads an A4 page below
 def test_every_mode_gives_as_many_rows_as_its_layout_counts(mode):
     views = make_views(Image.new("RGB", (1100, 500), "white"), MODES[mode])
     assert NETWORK.encode(views).shape == (len(views.layout), 48)

@@ -18,6 +18,12 @@ from dsocr.ocr import OCR
 from dsocr.server.opener import OpenFile
 
 
+@pytest.fixture(autouse=True)
+def no_certificates(monkeypatch) -> None:
+    """Nothing here is encrypted, and to load the certificates of the world takes a client longer than to ask."""
+    monkeypatch.setattr("ssl.SSLContext.load_verify_locations", lambda *_, **__: None)
+
+
 @pytest.fixture(scope="session")
 def reader(checkpoint) -> OCR:
     return dsocr.load(checkpoint)

@@ -54,11 +54,11 @@ def working(ocr: OCR, **limits) -> Iterator[Worker]:
         worker.close()
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 20) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 20, pause: float = 0.005) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:

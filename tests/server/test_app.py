@@ -61,7 +61,7 @@ def test_the_command_serves_until_it_is_told_to_end(checkpoint):
     words = [sys.executable, "-m", "dsocr", "serve", "--model", str(checkpoint), "--port", str(port)]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: is_ready(f"http://127.0.0.1:{port}", process), 240)
+        wait_until(lambda: is_ready(f"http://127.0.0.1:{port}", process), 240, pause=0.1)
         assert httpx.get(f"http://127.0.0.1:{port}/v1/models").json()["data"][0]["id"] == checkpoint.name
         process.send_signal(signal.SIGTERM)
         _, heard = process.communicate(timeout=60)

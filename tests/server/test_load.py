@@ -31,6 +31,8 @@ def test_in_a_storm_no_answer_is_lost_or_crossed_and_nothing_stays_behind(checkp
         write(sequence, index, logprob)
 
     monkeypatch.setattr(Sequence, "write", fail)
+    monkeypatch.setattr("benchmarks.serve_load.LONG", 100)
+    monkeypatch.setattr("benchmarks.serve_load.PAGES", 2)
     with running(load(checkpoint, device="cpu", batch=4), queue=8) as server:
 
         async def break_it() -> int:

@@ -46,9 +46,10 @@ def ocr(loaded) -> OCR:
     return OCR(loaded.network, loaded.tokenizer, batch=4)
 
 
-@pytest.fixture
-def worker(ocr):
-    with working(ocr) as worker:
+@pytest.fixture(scope="module")
+def worker(loaded):
+    """One for all tests, with an engine of its own."""
+    with working(OCR(loaded.network, loaded.tokenizer, batch=4)) as worker:
         yield worker
 
 

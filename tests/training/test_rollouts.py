@@ -46,7 +46,8 @@ def test_places_never_go_back_and_lie_in_the_text(written, truth):
     assert all(0 <= place <= len(truth) for place in following)
 
 
-def test_a_network_learns_from_what_it_wrote_itself(trainer, tmp_path):
+def test_a_network_learns_from_what_it_wrote_itself(trainer, tmp_path, monkeypatch):
+    monkeypatch.setattr("dsocr.training.loop._AHEAD", 3)
     own = replace(READ, steps=2, batch=2, rolled=1.0)
     training = trainer(own, folder=tmp_path / "own")
     batch = training.pages(own, 0)
