@@ -28,7 +28,7 @@ check: install  ## lint and types
 	$(BIN)/mypy --strict dsocr
 
 test: core  ## all that needs no network, no GPU and no minutes; a file of tests at a time on each core
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: core  ## the full-size model from its weight recipe (16 GB of memory)
 	$(BIN)/pytest -m slow

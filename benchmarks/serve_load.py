@@ -121,15 +121,15 @@ class Client:
         while True:
             file = {"file": ("pages.tiff", document())}
             answer = await self.http.post("/api/read", files=file, data={"mode": "tiny"})
-            if answer.status_code == 429:
-                await self.come_back(answer.headers)
-                continue
-            *_, ending = answer.raise_for_status().text.strip().split("\n\n")
-            pages = answer.text.count("event: page_end")
-            whole = ending.startswith("event: end") and pages == PAGES
-            if whole and '"failed"' not in answer.text:
-                return "right"
-            return KILLED if "decoder" in answer.text else "lost"
+            *_, ending = answer.text.strip().split("\n\n")
+            if answer.status_code != 429 and "too many requests wait" not in ending:
+                break
+            await self.come_back(httpx.Headers({"Retry-After": "1"}))
+        answer.raise_for_status()
+        whole = ending.startswith("event: end") and answer.text.count("event: page_end") == PAGES
+        if whole and '"failed"' not in answer.text:
+            return "right"
+        return KILLED if "decoder" in answer.text else "lost"
 
     async def broken(self, _: Question) -> str:
         """A picture that is none."""

@@ -91,9 +91,9 @@ def _read_star(state: StateInline, silent: bool) -> bool:
     """A rule for a star in SMILES: it is a star."""
     if state.src[state.pos] != "*":
         return False
-    before = state.src[max(0, state.pos - _LONGEST) : state.pos].split()
+    before = state.src[max(0, state.pos - _LONGEST) : state.pos].rsplit(maxsplit=1)
     start = len(before[-1]) if before and not state.src[state.pos - 1].isspace() else 0
-    word = state.src[state.pos - start : state.pos + _LONGEST].split()[0].rstrip(",;")
+    word = state.src[state.pos - start : state.pos + _LONGEST].split(maxsplit=1)[0].rstrip(",;")
     if not _SMILES.fullmatch(word) or _EMPHASIS.fullmatch(word):
         return False
     if not silent:

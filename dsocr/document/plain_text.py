@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import unicodedata
 
 # Tags that the model writes in its Markdown; any other "<" is a sign that stands on the page.
 _LINE_TAG = re.compile(r"</?(?:br|div|h[1-6]|hr|li|ol|pre|table|tbody|tfoot|thead|tr|ul)\b[^<>]*>", re.IGNORECASE)
@@ -15,6 +14,8 @@ _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:{_ATTRIBUTE})*\s*/?>", re.IGNOREC
 
 _NO_WORDS = re.compile(r"(?:[-*_=]\s*){3,}|`{3,}.*|~{3,}.*|\|?(?:\s*:?-+:?\s*\|)+(?:\s*:?-+:?)?")
 _LINE_START = re.compile(r"(?:(?:#{1,6}|>+|[-*+])(?:\s+|$))+")
+_LAST_OF_PLANES = "".join(chr(plane + last) for plane in range(0, 0x110000, 0x10000) for last in (0xFFFE, 0xFFFF))
+_FORBIDDEN = re.compile(f"[\0-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_LAST_OF_PLANES}]+")
 _BAR = re.compile(r"(?<!\\)\|")
 
 # What is kept of each mark; within a line, and never from the first of two marks to a third.
@@ -41,8 +42,7 @@ def plain_lines(markdown: str) -> tuple[str, ...]:
 
 def printable(text: str) -> str:
     """The text on one line, without characters that XML forbids or that nobody can see."""
-    shown = "".join(char for char in " ".join(text.split()) if not _is_forbidden(char))
-    return " ".join(shown.split())
+    return " ".join(_FORBIDDEN.sub("", " ".join(text.split())).split())
 
 
 def _plain_line(line: str) -> str:
@@ -55,7 +55,3 @@ def _plain_line(line: str) -> str:
     for mark, kept in _MARKS:
         line = mark.sub(kept, line)
     return printable(html.unescape(line))
-
-
-def _is_forbidden(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Cs") or ord(char) & 0xFFFE == 0xFFFE or "\ufdd0" <= char <= "\ufdef"

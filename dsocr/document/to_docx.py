@@ -94,9 +94,13 @@ class _Writer(HTMLParser):
         super().__init__()
         try:
             import docx
+            from docx.oxml.shape import CT_Inline
         except ImportError as error:
             raise InputError("for docx, python-docx is needed: pip install 'dsocr[docx]'") from error
         self._document: Any = docx.Document()
+        section: Any = self._document.sections[0]
+        self._width = section.page_width - section.left_margin - section.right_margin
+        self._inline, self._pictures = CT_Inline.new_pic_inline, 0
         self._paragraph: Paragraph | None = None
         self._style: str | None = None
         self._lists: list[str] = []
@@ -115,11 +119,14 @@ class _Writer(HTMLParser):
     def add_picture(self, content: bytes) -> None:
         """A picture, not wider than the page."""
         self.end_block()
-        section = self._document.sections[0]
-        most = section.page_width - section.left_margin - section.right_margin
-        picture = self._document.add_picture(io.BytesIO(content))
-        if picture.width > most:
-            picture.width, picture.height = most, max(1, picture.height * most // picture.width)
+        run = self._document.add_paragraph().add_run()
+        number, image = run.part.get_or_add_image(io.BytesIO(content))
+        width, height = image.scaled_dimensions()
+        if width > self._width:
+            width, height = self._width, max(1, height * self._width // width)
+        # Its own way of adding one looks at the whole document each time.
+        self._pictures += 1
+        run._r.add_drawing(self._inline(self._pictures, number, image.filename, width, height))
 
     def add_table(self, table: Table) -> None:
         """A table with its spans, as far as they do not lie across each other."""

@@ -104,6 +104,8 @@ def em_width(char: str) -> float:
 
 def runs_right_to_left(text: str) -> bool:
     """Whether its first letter that has a direction is Hebrew, Arabic or of a script like them."""
+    if text.isascii():
+        return False
     directions = (unicodedata.bidirectional(char) for char in text)
     return next((way for way in directions if way in ("L", "R", "AL")), "L") != "L"
 
@@ -202,4 +204,6 @@ def _from_left(words: Sequence[str], backwards: bool) -> Iterable[int]:
 
 
 def _ems(text: str) -> float:
+    if text.isascii():
+        return _HALF_EM * len(text)
     return sum(map(em_width, text))

@@ -12,6 +12,10 @@ from dsocr.views import PIXELS_PER_TOKEN, Views, VisionLayout
 
 PADDING_COLOUR = (127, 127, 127)
 
+# published quirk: pixels are rounded to bfloat16 before any network sees them, whatever its weights are.
+# All 256 levels stay distinct, but a network in float32 reads slightly other values.
+_LEVELS = ((torch.arange(256, dtype=torch.uint8) / 255 - 0.5) / 0.5).to(torch.bfloat16).view(torch.int16).numpy()
+
 
 def make_views(image: Image.Image, mode: Mode) -> Views:
     """An RGB page as overview [3, s, s] and tiles [n, 3, t, t], bfloat16 in -1..1; no tiles is n = 0."""
@@ -69,7 +73,5 @@ def _cut(image: Image.Image, columns: int, rows: int, side: int) -> Tensor:
 
 def _to_tensor(image: Image.Image) -> Tensor:
     """RGB pixels 0..255 as bfloat16 -1..1, [3, height, width]."""
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-    # published quirk: pixels are rounded to bfloat16 before any network sees them, whatever its weights are.
-    # All 256 levels stay distinct, but a network in float32 reads slightly other values.
-    return ((pixels / 255 - 0.5) / 0.5).to(torch.bfloat16)
+    pixels = np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+    return torch.from_numpy(_LEVELS[pixels]).view(torch.bfloat16)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from written_pages import cut_text, model_texts, read_golden
 
 from dsocr.document import Block, Box, StreamParser, Tag, parse, write
 from dsocr.document.grounding import END_OF_TEXT, MARKS, read_boxes
 
-MILLION = 1_000_000
+MANY = 200_000
 WORDS = st.text(max_size=20).filter(lambda text: not set(text) & set("<>|"))
 BOXES = st.builds(Box, *[st.integers(-50, 1500)] * 4)
 BLOCKS = st.builds(Block, WORDS, st.lists(BOXES, max_size=3).map(tuple), WORDS).filter(lambda b: b.label or b.boxes)
@@ -73,11 +73,13 @@ def test_the_blocks_hold_every_character_that_is_not_a_tag(text):
     assert "".join(block.text for block in parse(text)) == "".join(outside)
 
 
+@settings(max_examples=50)
 @given(st.lists(BLOCKS))
 def test_blocks_survive_being_written_and_read(blocks):
     assert parse(write(blocks)) == tuple(blocks)
 
 
+@settings(max_examples=60)
 @given(model_texts, st.lists(st.integers(0, 200)))
 def test_every_split_of_every_text_gives_the_same_pieces(text, cuts):
     assert streamed(text, cuts) == streamed(text, []) == streamed(text, list(range(len(text))))
@@ -157,29 +159,29 @@ def test_one_bad_bracket_does_not_cost_the_others():
 
 @pytest.mark.parametrize(
     "text",
-    [mark * MILLION for mark in MARKS]
-    + ["<|ref|>a<|/ref|><|det|>[[" * 250_000, "<|ref|>" + "<" * MILLION, "<|ref|>a<|/ref|><|det|>" + "[" * MILLION]
-    + [END_OF_TEXT * 300_000 + "x", "a" * MILLION, "<|" * MILLION, "<table>" * 300_000]
-    + ["<|ref|>a<|/ref|><|det|>[[" + "1" * MILLION + "]]<|/det|>", "<|ref|>a<|/ref|><|det|>[" + " " * MILLION]
-    + ["<|ref|>a<|/ref|><|det|>[[1" + " " * MILLION + "]]<|/det|>"],
+    [mark * MANY for mark in MARKS]
+    + ["<|ref|>a<|/ref|><|det|>[[" * 50_000, "<|ref|>" + "<" * MANY, "<|ref|>a<|/ref|><|det|>" + "[" * MANY]
+    + [END_OF_TEXT * 60_000 + "x", "a" * MANY, "<|" * MANY, "<table>" * 60_000]
+    + ["<|ref|>a<|/ref|><|det|>[[" + "1" * MANY + "]]<|/det|>", "<|ref|>a<|/ref|><|det|>[" + " " * MANY]
+    + ["<|ref|>a<|/ref|><|det|>[[1" + " " * MANY + "]]<|/det|>"],
     ids=lambda text: text[:12] + "..." + str(len(text)),
 )
 def test_hostile_texts_are_quick_and_keep_every_character(text):
-    start = time.perf_counter()
+    start = time.process_time()
     assert write(parse(text)) == text
-    assert time.perf_counter() - start < 15
+    assert time.process_time() - start < 3
 
 
-def test_a_million_boxes_are_quick():
-    start = time.perf_counter()
-    (block,) = parse("<|ref|>image<|/ref|><|det|>[" + ", ".join(["[1, 2, 3, 4]"] * MILLION) + "]<|/det|>")
-    assert len(block.boxes) == MILLION
-    assert time.perf_counter() - start < 30
+def test_fifty_thousand_boxes_are_quick():
+    start = time.process_time()
+    (block,) = parse("<|ref|>image<|/ref|><|det|>[" + ", ".join(["[1, 2, 3, 4]"] * 50_000) + "]<|/det|>")
+    assert len(block.boxes) == 50_000
+    assert time.process_time() - start < 4
 
 
 def test_an_unclosed_tag_streamed_by_the_character_is_quick():
-    parser, start = StreamParser(), time.perf_counter()
-    for letter in "<|ref|>" + "<" * 200_000:
+    parser, start = StreamParser(), time.process_time()
+    for letter in "<|ref|>" + "<" * 60_000:
         assert parser.feed(letter) == []
-    assert parser.close()[1] == "<|ref|>" + "<" * 200_000
-    assert time.perf_counter() - start < 15
+    assert parser.close()[1] == "<|ref|>" + "<" * 60_000
+    assert time.process_time() - start < 3

@@ -73,30 +73,30 @@ def test_no_depth_of_lists_and_quotes_hides_words(mark):
 @pytest.mark.parametrize(
     "text",
     [
-        "**a " * 20_000,
-        "> " * 50_000,
-        "`" * 100_000,
-        "``a`" * 20_000,
-        "<b>" * 30_000,
-        "<b><i>" * 10_000 + "</i></b>" * 10_000,
-        r"\(" * 50_000,
-        r"\[a\]" * 10_000,
-        "[" * 50_000,
-        "_a" * 50_000,
-        "\\" * 100_000,
-        "&" * 100_000,
-        "***a*** " * 10_000,
+        "**a " * 8_000,
+        "> " * 20_000,
+        "`" * 40_000,
+        "``a`" * 8_000,
+        "<b>" * 12_000,
+        "<b><i>" * 4_000 + "</i></b>" * 4_000,
+        r"\(" * 20_000,
+        r"\[a\]" * 4_000,
+        "[" * 20_000,
+        "_a" * 20_000,
+        "\\" * 40_000,
+        "&" * 40_000,
+        "***a*** " * 4_000,
         "| a " * 1000 + "\n" + "|-" * 1000 + "|\n" + "| 1 |\n" * 1000,
-        "<table><td>a" * 3000,
-        "1. " * 50_000,
-        "~~~" * 30_000,
+        "<table><td>a" * 1200,
+        "1. " * 20_000,
+        "~~~" * 12_000,
     ],
     ids=lambda text: text[:12],
 )
 def test_hostile_texts_are_quick(text):
-    start = time.perf_counter()
+    start = time.process_time()
     block_html(text)
-    assert time.perf_counter() - start < 15
+    assert time.process_time() - start < 6
 
 
 MOLECULES = [
@@ -119,5 +119,5 @@ def test_words_that_might_be_one_are_words(words):
 
 def test_a_long_row_of_stars_is_quick():
     began = time.process_time()
-    block_html("C(*)" * 20_000 + " " + "*" * 20_000)
-    assert time.process_time() - began < 5
+    block_html("C(*)" * 8_000 + " " + "*" * 8_000)
+    assert time.process_time() - began < 4

@@ -71,5 +71,5 @@ def test_words_without_marks_are_all_kept_in_order(words):
 )
 def test_the_time_does_not_explode_with_the_length(piece):
     began = time.process_time()
-    plain_lines(piece * (200_000 // len(piece)) + "x")
-    assert time.process_time() - began < 2
+    plain_lines(piece * (80_000 // len(piece)) + "x")
+    assert time.process_time() - began < 1

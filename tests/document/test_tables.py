@@ -127,25 +127,25 @@ def test_a_table_is_held_back_until_it_ends():
 @pytest.mark.parametrize(
     "text",
     [
-        "<table>" * 100_000,
-        "<table><tr><td colspan=999999999 rowspan=999999999>" * 5000,
-        "<table>" + "<td>" * 50_000 + "<tr><td>" * 50_000,
-        "<table>" + "<td rowspan=1000>" * 90 + "<tr><td>a" * 20_000,
-        "<table " + "a" * 500_000,
-        "<" * 500_000,
-        "<td colspan=" * 100_000,
-        "<table><td" + " " * 500_000,
-        "<table><td>" + "<br" * 200_000,
+        "<table>" * 20_000,
+        "<table><tr><td colspan=999999999 rowspan=999999999>" * 1000,
+        "<table>" + "<td>" * 10_000 + "<tr><td>" * 10_000,
+        "<table>" + "<td rowspan=1000>" * 90 + "<tr><td>a" * 5_000,
+        "<table " + "a" * 100_000,
+        "<" * 100_000,
+        "<td colspan=" * 20_000,
+        "<table><td" + " " * 100_000,
+        "<table><td>" + "<br" * 40_000,
     ],
     ids=lambda text: text[:30],
 )
 def test_hostile_tables_are_quick(text):
-    start = time.perf_counter()
+    start = time.process_time()
     tables = [piece for piece in split_tables(text) if isinstance(piece, Table)]
     places = sum(len(row) for table in tables for row in table.grid())
     words = sum(len(cell.text) for table in tables for row in table.rows for cell in row)
     assert places + words <= MAX_PLACES + len(text)
     parser = TableParser()
-    for letter in text[:200_000]:
+    for letter in text[:100_000]:
         parser.feed(letter)
-    assert time.perf_counter() - start < 15
+    assert time.process_time() - start < 3

@@ -105,15 +105,15 @@ def test_its_own_tools_take_the_published_page():
     assert len(document.export_to_dict()["texts"]) == len(document.texts)
 
 
+@settings(max_examples=50)
 @given(st.one_of(model_texts, st.text()))
-@settings(deadline=None)
 def test_whatever_the_model_wrote_docling_can_open_it(text):
     document = opened(text)
     document.export_to_markdown()
 
 
+@settings(max_examples=50)
 @given(any_transcript)
-@settings(deadline=None)
 def test_any_transcript_is_a_document(transcript):
     text = to_docling(Document("a", (transcript,)))
     docling.DoclingDocument.model_validate(json.loads(text))

@@ -43,7 +43,7 @@ def test_a_document_without_pages_is_one_blank_page():
     assert len(sizes_of(to_layout_pdf(Document("a", ())))) == 1
 
 
-@settings(deadline=None)
+@settings(max_examples=40)
 @given(any_transcript)
 def test_whatever_was_written_the_pdf_opens(transcript):
     assert text_of(to_layout_pdf(transcript)) == ""

@@ -7,7 +7,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from written_pages import GOLDEN, cut_text, model_texts, read_golden, transcript_of
 
@@ -105,6 +105,7 @@ def test_streamed_markdown_is_the_whole_markdown(text, cuts, status):
     assert shown == to_markdown(transcript_of(text, 7, status=status, reason="because"))
 
 
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from([IMAGE, TEXT, "\n", "words", "a < b", "\\coloneqq"])).map("".join), st.integers(0, 300))
 def test_no_half_tag_is_ever_shown(text, length):
     stream = StreamingMarkdown(1, 600, 840)
@@ -176,11 +177,11 @@ def test_plain_text_has_no_tags_and_no_links():
     "piece", [IMAGE, TEXT, "\n", " ", "\\col", "<|ref|>", "<|ref|>image<|/ref|><|det|>", "<", "a\n"]
 )
 def test_endless_repetition_streams_quickly(piece):
-    stream, start = StreamingMarkdown(1, 600, 840), time.perf_counter()
-    for _ in range(50_000):
+    stream, start = StreamingMarkdown(1, 600, 840), time.process_time()
+    for _ in range(10_000):
         stream.feed(piece)
     stream.close()
-    assert time.perf_counter() - start < 15
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize(
@@ -263,9 +264,9 @@ def test_a_style_that_does_not_exist_is_a_mistake(field, known):
 
 @pytest.mark.parametrize("piece", ["<table>", "<td>a", "\\(", "\\[x", "$5", "<", TABLE, "|"])
 def test_endless_repetition_streams_quickly_in_another_style(piece):
-    style, start = MarkdownStyle("gfm", "dollar"), time.perf_counter()
+    style, start = MarkdownStyle("gfm", "dollar"), time.process_time()
     stream = StreamingMarkdown(1, 600, 840, style=style)
-    for _ in range(20_000):
+    for _ in range(4_000):
         stream.feed(piece)
     stream.close()
-    assert time.perf_counter() - start < 15
+    assert time.process_time() - start < 3

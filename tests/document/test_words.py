@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -150,7 +151,7 @@ def test_a_page_without_words_has_no_blocks(text):
     assert lay_out(Transcript(1, 100, 100, "", (Block("", (), text),))) == ()
 
 
-@settings(deadline=None)
+@settings(max_examples=50)
 @given(any_transcript)
 def test_nothing_is_lost_and_all_lies_inside(transcript):
     blocks = lay_out(transcript)
@@ -178,5 +179,7 @@ def test_a_frames_pixels_are_all_that_it_touches():
     assert Frame(2.9999999999, 1, 4, 25.0000000001).to_pixels() == (3, 1, 4, 25)
 
 
-def test_a_page_of_a_million_letters_is_laid_out_in_no_time():
-    assert len(words_of(laid_out("word " * 200_000, (0, 0, 999, 999)))) == 200_000
+def test_a_page_of_thirty_thousand_words_is_laid_out_in_no_time():
+    began = time.process_time()
+    assert len(words_of(laid_out("word " * 30_000, (0, 0, 999, 999)))) == 30_000
+    assert time.process_time() - began < 4

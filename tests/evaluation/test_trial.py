@@ -29,22 +29,29 @@ def quiet(_: str) -> None:
     pass
 
 
-@pytest.fixture
-def fox(tmp_path):
-    write_fox(PAGES, tmp_path / "fox")
-    return open_fox(tmp_path / "fox")
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A folder with every benchmark in a folder of its own."""
+    folder = tmp_path_factory.mktemp("drawn")
+    write_fox(PAGES, folder / "fox")
+    write_omnidocbench(PAGES, folder / "omnidocbench")
+    write_olmocr_bench(PAGES, folder / "olmocr")
+    return folder
 
 
 @pytest.fixture
-def omnidocbench(tmp_path):
-    write_omnidocbench(PAGES, tmp_path / "omnidocbench")
-    return open_omnidocbench(tmp_path / "omnidocbench", tmp_path / "cdm")
+def fox(drawn):
+    return open_fox(drawn / "fox")
 
 
 @pytest.fixture
-def olmocr(tmp_path):
-    write_olmocr_bench(PAGES, tmp_path / "olmocr")
-    return open_olmocr(tmp_path / "olmocr")
+def omnidocbench(drawn, tmp_path):
+    return open_omnidocbench(drawn / "omnidocbench", tmp_path / "cdm")
+
+
+@pytest.fixture
+def olmocr(drawn):
+    return open_olmocr(drawn / "olmocr")
 
 
 def predictions(folder, benchmark, texts) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import importlib
 
 import pytest
 from hypothesis import given
@@ -76,18 +75,32 @@ def test_meteor_knows_synonyms():
     assert meteor(truth, written, synonyms=False) == pytest.approx(0.25)
 
 
-def test_without_wordnet_or_with_a_part_of_it_there_is_no_meteor_with_synonyms(tmp_path):
+@pytest.fixture
+def wordnet_from(monkeypatch):
+    """`wordnet_from(folders)`: WordNet is looked for in those folders and nowhere else."""
+    nltk, corpora = importlib.import_module("nltk"), importlib.import_module("nltk.corpus")
+
+    def look_anew() -> None:
+        importlib.reload(corpora)  # which had found it, or not
+        words._wordnet.cache_clear()
+
+    def look_in(folders: list[str]) -> None:
+        monkeypatch.setattr(nltk.data, "path", folders)
+        look_anew()
+
+    yield look_in
+    monkeypatch.undo()
+    look_anew()
+
+
+def test_without_wordnet_or_with_a_part_of_it_there_is_no_meteor_with_synonyms(tmp_path, wordnet_from):
     (tmp_path / "corpora" / "wordnet").mkdir(parents=True)
     (tmp_path / "corpora" / "wordnet" / "lexnames").write_text("00\tadj.all\t3\n")
     (tmp_path / "other" / "corpora" / "wordnet").mkdir(parents=True)
     (tmp_path / "other" / "corpora" / "wordnet" / "lexnames").write_text("00\tadj.all\n")
-    for place in ([], [str(tmp_path)], [str(tmp_path / "other")]):
-        code = (
-            f"import nltk; nltk.data.path[:] = {place!r}\n"
-            "from dsocr.evaluation.words import meteor\n"
-            "assert meteor(['a', 'b'], ['a'], synonyms=True) is None"
-        )
-        subprocess.run([sys.executable, "-c", code], check=True)
+    for folders in ([], [str(tmp_path)], [str(tmp_path / "other")]):
+        wordnet_from(folders)
+        assert meteor(["a", "b"], ["a"], synonyms=True) is None
 
 
 def test_chinese_words_are_told_by_their_dictionary():

@@ -302,7 +302,7 @@ def png(size: tuple[int, int], *chunks: bytes, depth: int = 8) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
 
 
-def swollen(kind: bytes, before: bytes, megabytes: int = 100) -> bytes:
+def swollen(kind: bytes, before: bytes, megabytes: int = 20) -> bytes:
     return png((40, 30), png_chunk(kind, before + zlib.compress(bytes(megabytes * 2**20), 9)))
 
 
@@ -499,7 +499,7 @@ ARCHIVES = (
     Archive("lying.zip", lying_zip, {"lying.png": "damaged in the archive", "open.png": ""}),
     Archive(
         "zeros.tar.gz",
-        lambda: tarred(("good.png", GOOD), ("zeros.png", bytes(100 * 2**20)), mode="w:gz"),
+        lambda: tarred(("good.png", GOOD), ("zeros.png", bytes(72 * 2**20)), mode="w:gz"),
         {"good.png": "", "zeros.png": "unpacks to more", "the rest": "unpacks to more"},
     ),
     *(

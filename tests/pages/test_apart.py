@@ -194,7 +194,7 @@ class TestOneProcess:
 
 class TestHarm:
     def test_a_crash_costs_a_page_and_not_the_others(self, make_pdf: PdfMaker) -> None:
-        with Child(memory=400 * 2**20) as child:
+        with Child(memory=300 * 2**20) as child:
             one, bad, last = open_pages(insert_page(make_pdf, packed_twice()), apart=child)
         assert (one.text, bad.number, last.text) == ("one", 2, "last")  # type: ignore[union-attr]
         assert isinstance(bad, BrokenPage)
@@ -207,7 +207,7 @@ class TestHarm:
         assert bad == BrokenPage("bytes", 2, "not done within 1 seconds, and given up")
 
     def test_a_file_that_ends_one_child_after_another_is_left(self, make_pdf: PdfMaker) -> None:
-        with Child(memory=400 * 2**20) as child:
+        with Child(memory=300 * 2**20) as child:
             pages = list(open_pages(insert_page(make_pdf, packed_twice(), count=4), apart=child))
         reasons = [page.reason for page in pages if isinstance(page, BrokenPage)]
         assert [("crashed" in reason, "not tried" in reason) for reason in reasons] == [(True, False)] * 3 + [
@@ -215,7 +215,7 @@ class TestHarm:
         ] * 2
 
     def test_a_page_too_large_for_the_memory_is_refused(self) -> None:
-        data = encode(Image.new("L", (12_000, 12_000)), "TIFF", compression="tiff_adobe_deflate")
+        data = encode(Image.new("L", (9_000, 9_000)), "TIFF", compression="tiff_adobe_deflate")
         with Child(memory=300 * 2**20) as child, pytest.raises(InputError, match="needs more memory than there is"):
             outcomes(data, child)
 

@@ -13,7 +13,7 @@ from bad_inputs import ARCHIVES, PDFS, PICTURES, Archive, Case, write_names
 from dsocr.errors import InputError
 from dsocr.pages import BrokenPage, Child, Page, open_pages, walk_inputs
 
-MEMORY = 512 * 2**20  # the cap for all of these files, of which none is large
+MEMORY = 360 * 2**20  # the cap for all of these files, of which none is large
 SECONDS = 3  # of a processor, for one page
 
 pytestmark = [

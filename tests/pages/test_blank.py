@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ PAGES = Path(__file__).parents[1] / "golden"
 Draw = Callable[[ImageDraw.ImageDraw], None]
 
 
+@lru_cache(4)
 def paper(shade: float = 245, grain: float = 0, slope: float = 0, seed: int = 0) -> np.ndarray:
     """An empty sheet: its shade, the standard deviation of its grain, and how much darker it is below than above."""
     sheet = np.random.default_rng(seed).normal(shade, grain, SIZE[::-1])
