@@ -61,7 +61,8 @@ class Gate:
                 refusal = await self._work(scope, receive, answer)
             if refusal is not None and not answer.status:
                 # Whoever still sends would not hear us, and would be told of a broken connection.
-                heard = await _hear_out(receive)
+                body = scope.get(_BODY)
+                heard = (body is not None and body.is_whole) or await _hear_out(receive)
                 answer.is_early = lambda: not heard
                 await refuse(refusal)(scope, receive, answer.send)
         finally:

@@ -158,7 +158,7 @@ class Together(RuleBasedStateMachine):
         self.engine.close()
 
 
-Together.TestCase.settings = settings(max_examples=8, stateful_step_count=10, deadline=None)
+Together.TestCase.settings = settings(max_examples=6, stateful_step_count=10, deadline=None)
 TestTogether = Together.TestCase
 
 

@@ -87,9 +87,10 @@ def test_every_grid_gives_as_many_rows_as_its_layout_counts(overview_side, tile_
 
 def test_gundam_m_reads_an_a4_page():
     views = make_views(PAGE.resize((1240, 1754)), get_mode("gundam-m"))
-    rows = NETWORK.encode(views)
     assert (views.columns, views.rows) == (2, 3)
-    assert len(rows) == 421 + 16 * 3 * (16 * 2 + 1) == 2005
+    assert len(views.layout) == 421 + 16 * 3 * (16 * 2 + 1) == 2005
+    rows = NETWORK.encode(views)
+    assert len(rows) == 2005
     ids = torch.tensor([[0] + [300] * len(rows) + TEXT])
     assert NETWORK.embed(ids, rows).isfinite().all()
 

@@ -158,15 +158,17 @@ class TestBrowsers:
 
 
 class TestBodies:
+    @pytest.fixture(autouse=True)
+    def hasty(self, monkeypatch):
+        monkeypatch.setattr("dsocr.server.limits._PATIENCE", 0.2)
+
     def test_one_that_says_it_is_too_large_is_not_even_waited_for(self, server):
         with socket.create_connection(("127.0.0.1", int(server.address.rpartition(":")[2]))) as connection:
             connection.sendall(b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100001\r\n\r\n" % CHAT.encode())
             assert b" 413 " in connection.recv(1000)
 
     @pytest.mark.parametrize("path", [CHAT, "/api/read", "/tika"])
-    def test_one_that_only_turns_out_to_be_is_refused_on_the_way(self, http, path, monkeypatch):
-        monkeypatch.setattr("dsocr.server.limits._PATIENCE", 0.2)
-
+    def test_one_that_only_turns_out_to_be_is_refused_on_the_way(self, http, path):
         multipart = path == "/api/read"
 
         def endless():
@@ -299,6 +301,7 @@ class TestFailures:
             raise RuntimeError("/home/secret/place")
 
         monkeypatch.setattr("dsocr.server.openai.parse_chat", fail)
+        monkeypatch.setattr("dsocr.server.limits._PATIENCE", 1000)  # who has said all is answered at once
         answer = http.post(CHAT, json=chat())
         assert answer.status_code == 500
         assert "secret" not in answer.text

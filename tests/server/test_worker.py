@@ -302,6 +302,12 @@ class TestDocuments:
 
 class TestFailures:
     @pytest.fixture
+    def worker(self, loaded):
+        """One that has nothing left to do from before."""
+        with working(OCR(loaded.network, loaded.tokenizer, batch=4)) as worker:
+            yield worker
+
+    @pytest.fixture
     def fails_for_seed_666(self, monkeypatch):
         write = Sequence.write
 
