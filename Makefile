@@ -16,8 +16,10 @@ install: .venv/installed  ## .venv with the package and what its tests need
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-core: install  ## compile the fast core for this kind of CPU; without a C++ compiler all runs on plain PyTorch
-	$(BIN)/python -m dsocr.kernels.build || echo "no core: the tests that need one are skipped"
+core: .venv/core  ## compile the fast core for this kind of CPU; without a C++ compiler all runs on plain PyTorch
+
+.venv/core: .venv/installed dsocr/kernels/build.py $(wildcard dsocr/kernels/src/*)
+	$(BIN)/python -m dsocr.kernels.build && touch $@ || echo "no core: the tests that need one are skipped"
 
 wheel: core  ## a wheel in dist/ that carries the core for every instruction set of this kind of CPU
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -8,6 +8,7 @@ import string
 import sys
 import time
 import tracemalloc
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,11 @@ from benchmarks.loop_pages.repetitive import repetitive_pages
 from benchmarks.loops import SOON, Caught, catch, watch
 
 BEFORE = "Please return the signed slip to Miss Vaughan by Friday.\n\n"
-SOME = [(page.text[: page.onset + 3000], page.kind) for page in looping_pages(seed=5, each=1)]
+
+
+@cache
+def some() -> list[str]:
+    return [page.text[: page.onset + 3000] for page in looping_pages(seed=5, each=1)]
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +56,9 @@ def test_no_honest_page_is_stopped():
     assert [(page.kind, loop) for page in repetitive_pages(seed=3, each=1) if (loop := watch(page.text)[0])] == []
 
 
-@given(st.sampled_from(SOME), st.integers(0, 2**32))
+@given(st.deferred(lambda: st.sampled_from(some())), st.integers(0, 2**32))
 @settings(max_examples=25, deadline=None)
-def test_how_the_text_is_cut_makes_no_difference(looping, seed):
-    text, _ = looping
+def test_how_the_text_is_cut_makes_no_difference(text, seed):
     rng, cut, place = random.Random(seed), LoopWatch(), 0
     while place < len(text):
         size = rng.choice((0, 1, 2, 5, 70, 900))
