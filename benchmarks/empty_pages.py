@@ -1,7 +1,7 @@
 """How often empty pages are told from those with little on them, and lying ones from standing ones.
 
 `python benchmarks/empty_pages.py [COUNT]` draws so many pages of each kind (A4 at 100 dpi, random paper, light and
-compression) and counts the answers of is_blank and looks_sideways.
+compression) and counts the answers of is_blank, looks_sideways and looks_upside_down.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from dsocr.pages.blank import is_blank
-from dsocr.pages.sideways import looks_sideways
+from dsocr.pages.sideways import looks_sideways, looks_upside_down
 
 SIZE = (827, 1169)
 WORDS = (
@@ -144,7 +144,10 @@ def main() -> None:
         pages = [print_page(chance, lines, least, most) for _ in range(count)]
         wrong = sum(map(looks_sideways, pages))
         found = sum(looks_sideways(page.rotate(90, expand=True)) for page in pages)
-        print(f"{name:12} lying found {found:3} of {count}, standing taken for lying {wrong:3}", flush=True)
+        print(f"{name:12} lying found {found:3} of {count}, standing taken for lying {wrong:3}", end="; ")
+        wrong = sum(map(looks_upside_down, pages))
+        found = sum(looks_upside_down(page.rotate(180)) for page in pages)
+        print(f"on their heads found {found:3}, standing taken for that {wrong:3}", flush=True)
 
 
 if __name__ == "__main__":

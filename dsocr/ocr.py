@@ -210,8 +210,8 @@ class OCR:
 
         mode: one of dsocr.MODES.
         prompt: a name of dsocr.prompts, `locate:TEXT`, or any text. pages: such as "1-3,7,10-", from 1. dpi and
-        password are for PDFs. rotate: degrees to turn every page by, clockwise, or "auto", which tries what makes a
-        page readable whose lines run up or down. apart: files are opened in a child process, as in open_pages.
+        password are for PDFs. rotate: degrees to turn every page by, clockwise, or "auto", which tries all four ways
+        for a page that looks turned. apart: files are opened in a child process, as in open_pages.
         keep_images False lets go of each page's picture when it has been read: figures and
         layout pictures can then not be cut from the Document. Raises InputError for what cannot be read at all.
         """
@@ -284,7 +284,7 @@ class OCR:
         if isinstance(page, BrokenPage) or views is None:
             return Reading(page, iter(()), labels, render_seconds=opened.seconds, known=opened.known)
         engine = self.engine  # A network that cannot be had is no fault of this page.
-        if opened.sideways:
+        if opened.perhaps_turned:
             page = page.turned(self._find_turn(page, asked, mode, sampling))
             views = make_views(page.image, mode) if page.rotated else views
         request = self.request(asked, (views,), sampling, page.text)
@@ -366,7 +366,7 @@ def _with_end(source: Source, pages: Iterator[Page | BrokenPage]) -> Iterator[Pa
 
 
 def trial_of(sampling: Sampling) -> Sampling:
-    """How the first words of a page are read that may lie on its side."""
+    """How the first words of a page are read that may have to be turned."""
     return replace(sampling, max_tokens=_TRIAL, temperature=0.0, logprobs=True)
 
 

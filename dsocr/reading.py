@@ -22,7 +22,7 @@ from dsocr.engine.request import Delta, FinishReason, Stats
 from dsocr.errors import InputError
 from dsocr.pages import BrokenPage, Mode, Page, Source
 from dsocr.pages.blank import is_blank
-from dsocr.pages.sideways import looks_sideways
+from dsocr.pages.sideways import looks_turned
 from dsocr.pages.tiling import make_views
 from dsocr.rescue import Rescued
 from dsocr.views import Views, VisionLayout
@@ -220,7 +220,7 @@ class Shelf(Protocol):
 class Opened:
     """A page with its views, ready to be submitted; a broken one and a known one have none.
 
-    sideways: whether it is to be found out which way up it is.
+    perhaps_turned: whether it is to be found out which way up it is.
     """
 
     page: Page | BrokenPage
@@ -228,7 +228,7 @@ class Opened:
     seconds: float
     key: str = ""
     known: Known | None = None
-    sideways: bool = False
+    perhaps_turned: bool = False
 
 
 def read_ahead(
@@ -246,7 +246,7 @@ def read_ahead(
 
     `begin` submits an opened page. Pages are opened in a thread; those that the shelf has are not read again, and the
     others are kept there as soon as they end. skip_blank: pages on which there is nothing are not shown to the network.
-    rotate: degrees to turn every page by, clockwise; "auto" marks those whose lines run up or down as sideways.
+    rotate: degrees to turn every page by, clockwise; "auto" marks those that look turned.
     elsewhere: whoever reads the pages makes their views. Closed early, it cancels every page that was not given away.
     """
     opened = _OpenedAhead(_with_views(pages, mode, shelf, skip_blank, rotate, elsewhere))
@@ -395,7 +395,7 @@ def _with_views(
         if isinstance(page, SourceEnd):
             yield page
             continue
-        views, key, known, sideways = None, "", None, False
+        views, key, known, perhaps_turned = None, "", None, False
         if isinstance(page, Page):
             try:
                 page = page if rotate == AUTO else page.turned(int(rotate))
@@ -405,11 +405,11 @@ def _with_views(
                     key = shelf.key(page)
                     known = shelf.find(key)
                     page = page.turned(known.rotated - page.rotated) if known else page
-                sideways = rotate == AUTO and not known and looks_sideways(page.image)
+                perhaps_turned = rotate == AUTO and not known and looks_turned(page.image)
                 views = None if known or elsewhere else make_views(page.image, mode)
             except MemoryError:
                 page = BrokenPage(page.source, page.number, _NO_ROOM)
-        yield Opened(page, views, time.perf_counter() - began, key, known, sideways)
+        yield Opened(page, views, time.perf_counter() - began, key, known, perhaps_turned)
 
 
 def tokens_on_page(size: tuple[int, int], layout: VisionLayout, mode: Mode) -> int:

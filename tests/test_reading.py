@@ -387,6 +387,10 @@ class TestTurning:
         assert (page.rotated, page.raw, page.width, page.height) == (270, upright.raw, *note.size)
         assert page.image.tobytes() == note.tobytes()
 
+    def test_a_page_that_stands_on_its_head_is_turned_round(self, nano, note, upright):
+        page = nano.read(note.rotate(180), sampling=self.SHORT, rotate="auto").transcripts[0]
+        assert (page.rotated, page.raw) == (180, upright.raw)
+
     def test_rules_that_look_like_lines_of_print_turn_no_page(self, nano, note):
         table = note.copy()
         for left in range(10, note.width, 40):

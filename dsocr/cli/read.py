@@ -137,7 +137,7 @@ def read(
     loops: OnLoop = Loops.rescue,
     rotate: Annotated[
         Rotate,
-        typer.Option(metavar="NAME", help="Turn pages clockwise: 90, 180, 270, or auto where lines run up or down."),
+        typer.Option(metavar="NAME", help="Turn pages clockwise: 90, 180, 270, or auto where a page looks turned."),
     ] = Rotate.off,
     keep_blank: Annotated[bool, typer.Option("--keep-blank", help="Blank pages are read like others.")] = False,
     manifest: Annotated[

@@ -1,7 +1,7 @@
 """Files become pages, pages become views.
 
 What looks at a page's pixels is imported from its own file: views from dsocr.pages.tiling, which needs torch, is_blank
-and looks_sideways from dsocr.pages.blank and sideways, which need numpy. All else here does without.
+and looks_turned from dsocr.pages.blank and sideways, which need numpy. All else here does without.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Guesses from the lines on a page whether it lies on its side, and chooses the turn that makes it easiest to read."""
+"""Guesses from the lines on a page whether it lies on its side or stands on its head, and chooses how to turn it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,42 @@ _SIDE = 1000  # pixels that the longer side is looked at with
 _STRIP = 128  # pixels; a crooked line is nearly straight within so few
 _WAVE = 100  # pixels; shades that change more slowly are light and shadow, not lines of print
 _SURE = 1.5  # times as much change along the page as down it
+_CLOSE_SIDE, _CLOSE_STRIP = 1400, 96  # pixels, to see what letters have above their line and below it
+_LINES = range(6, 121)  # pixels from the top of a line's ink to its bottom
+_FAINT = 1.0  # of 255: less is no ink
+_TAILS = 0.04  # of a line's ink, at least: capitals and figures have hardly any
+_HANGS = 1.1  # times as much of it below as above
 # A page is turned only for a reader's mean logarithm of probability that is as high as this, and so much higher than
 # without. What nano read upright had -0.22 to -0.03, what it made of any other way -0.35 and less.
 _READABLE, _CLEARLY = -0.3, 0.2
 TURNS = (0, 90, 180, 270)  # degrees, clockwise
+
+
+def looks_turned(image: Image.Image) -> bool:
+    """Whether the lines of print run up or down, or stand on their heads; a hint, worth asking a reader."""
+    return looks_sideways(image) or looks_upside_down(image)
+
+
+def looks_upside_down(image: Image.Image) -> bool:
+    """Whether letters reach further down from their lines than up; a hint, for Latin, Greek and Cyrillic print.
+
+    Of b, d, l and capitals something stands above the small letters, and that is more than hangs down from g, p and y:
+    in running text two to five times as much. False for lines of capitals or figures alone, which have neither.
+    """
+    factor = max(1, round(max(image.size) / _CLOSE_SIDE))
+    shades = np.asarray(image.convert("L").reduce(factor), dtype=np.float32)
+    above = below = inside = 0.0
+    for column in _strips((np.median(shades) - shades).clip(0), _CLOSE_STRIP).T:
+        edges = np.flatnonzero(np.diff(column > _FAINT, prepend=False, append=False))
+        for top, bottom in zip(edges[::2], edges[1::2], strict=True):
+            if bottom - top not in _LINES:
+                continue
+            line = column[top:bottom]
+            small = np.flatnonzero(line > np.quantile(line, 0.75) / 2)  # rows that small letters take
+            above += float(line[: small[0]].sum())
+            below += float(line[small[-1] + 1 :].sum())
+            inside += float(line[small[0] : small[-1] + 1].sum())
+    return below > _HANGS * above and above + below > _TAILS * inside
 
 
 def looks_sideways(image: Image.Image) -> bool:
@@ -40,11 +72,17 @@ def choose_turn(sureness: Mapping[int, float]) -> int:
 
 def _change(shades: npt.NDArray[np.float32]) -> float:
     """How much the means of rows differ from those near them, over upright strips of the page."""
-    height, width = shades.shape
-    strip = min(_STRIP, width)
-    strips = shades[:, : width - width % strip].reshape(height, -1, strip).mean(axis=2)  # [height, strips]
-    wave = min(_WAVE, height)
+    strips = _strips(shades, _STRIP)
+    wave = min(_WAVE, len(strips))
     sums = np.cumsum(np.pad(strips, ((1, 0), (0, 0))), axis=0, dtype=np.float64)
     means = (sums[wave:] - sums[:-wave]) / wave  # of the rows from each one on
     middle = strips[wave // 2 :][: len(means)]
     return float(np.square(middle - means[: len(middle)]).mean())
+
+
+def _strips(shades: npt.NDArray[np.float32], strip: int) -> npt.NDArray[np.float32]:
+    """The mean of each row in upright strips of so many pixels: [height, strips]."""
+    height, width = shades.shape
+    strip = min(strip, width)
+    means: npt.NDArray[np.float32] = shades[:, : width - width % strip].reshape(height, -1, strip).mean(axis=2)
+    return means

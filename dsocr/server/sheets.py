@@ -18,7 +18,7 @@ from dsocr.errors import InputError
 from dsocr.ocr import OCR, Options, sureness, trial_of
 from dsocr.pages import BrokenPage, Page, get_mode
 from dsocr.pages.blank import is_blank
-from dsocr.pages.sideways import TURNS, choose_turn, looks_sideways
+from dsocr.pages.sideways import TURNS, choose_turn, looks_turned
 from dsocr.pages.tiling import make_views
 from dsocr.prompts import labels_are_text
 from dsocr.reading import AUTO, NOTHING, Reading, tokens_on_page
@@ -52,7 +52,7 @@ class _Looked:
 
     page: Page
     views: Views | None
-    sideways: bool
+    perhaps_turned: bool
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Sheets:
             failed = Transcript(number, 0, 0, "", (), FAILED, page.reason)
             return PageDone(failed, Stats(render_seconds=time.perf_counter() - began), of)
         looked = await self._desk.opener.run(partial(self._look, page))
-        if looked.sideways:
+        if looked.perhaps_turned:
             looked = await self._turn(looked)
         stats = Stats(render_seconds=time.perf_counter() - began)
         self._events.put_nowait(PageBegun(number, looked.page.image, looked.page.dpi, of))
@@ -176,7 +176,7 @@ class Sheets:
         page = page if rotate == AUTO else page.turned(int(rotate))
         if self._options.skip_blank and is_blank(page.image):
             return _Looked(page, None, False)
-        return _Looked(page, make_views(page.image, self._mode), rotate == AUTO and looks_sideways(page.image))
+        return _Looked(page, make_views(page.image, self._mode), rotate == AUTO and looks_turned(page.image))
 
     async def _turn(self, looked: _Looked) -> _Looked:
         """The page the way up in which the network is surest of its first words."""

@@ -334,7 +334,7 @@ class TestTurning:
     @pytest.mark.parametrize("turn", ["90", "180", "270", "auto"])
     def test_a_page_that_was_turned_is_known_again(self, read, page, tmp_path, dictate, turn, monkeypatch):
         monkeypatch.setattr("dsocr.ocr.OCR._find_turn", lambda *_: 270)
-        monkeypatch.setattr("dsocr.reading.looks_sideways", lambda _: True)
+        monkeypatch.setattr("dsocr.reading.looks_turned", lambda _: True)
         dictate("words")
         for folder in ("out", "again"):
             read(page, "--rotate", turn, "-o", tmp_path / folder, "--format", "json,picture")

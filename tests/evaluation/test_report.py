@@ -37,6 +37,14 @@ def test_plots_that_show_nothing_are_left_out(tmp_path):
     assert "Empty" not in (tmp_path / "report.html").read_text()
 
 
+def test_plots_of_an_earlier_report_go_with_it(tmp_path):
+    section = report().sections[0]
+    write_report(Report("Title", (), (section, section, section)), tmp_path)
+    (tmp_path / "plot-of-mine.svg").write_text("")
+    write_report(report(), tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*.svg")) == ["plot-1.svg", "plot-of-mine.svg"]
+
+
 def test_the_page_fetches_nothing_and_runs_nothing():
     page = as_html(report(HOSTILE))
     assert "<script" not in page

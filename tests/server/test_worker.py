@@ -257,8 +257,8 @@ class TestDocuments:
         assert transcripts(asyncio.run(told(worker, encoded(PAGE), Options("tiny", sampling=SOME)))) == expected
 
     def test_a_page_on_its_side_is_turned_as_the_reader_does_it(self, worker, ocr, monkeypatch):
-        monkeypatch.setattr("dsocr.server.sheets.looks_sideways", lambda _: True)
-        monkeypatch.setattr("dsocr.reading.looks_sideways", lambda _: True)
+        monkeypatch.setattr("dsocr.server.sheets.looks_turned", lambda _: True)
+        monkeypatch.setattr("dsocr.reading.looks_turned", lambda _: True)
         expected = ocr.read(PAGE, "tiny", sampling=FEW, rotate="auto").transcripts
         options = Options("tiny", sampling=FEW, rotate="auto")
         assert transcripts(asyncio.run(told(worker, encoded(PAGE), options))) == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from html import escape
+from itertools import count, takewhile
 from pathlib import Path
 
 from dsocr.errors import FileAccessError
@@ -100,12 +101,17 @@ def as_html(report: Report) -> str:
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, ...]:
-    """report.md, report.json, report.html, and plot-1.svg and so on; FileAccessError where that cannot be."""
+    """report.md, report.json, report.html, and plot-1.svg and so on; FileAccessError where that cannot be.
+
+    Plots that an earlier report had more of go.
+    """
     contents = {"report.md": as_markdown(report), "report.json": as_json(report), "report.html": as_html(report)}
     plots = [plot for section in report.sections for plot in _shown(section)]
     contents |= {f"plot-{number}.svg": draw(plot) for number, plot in enumerate(plots, 1)}
     for name, content in contents.items():
         write_file(folder / name, content)
+    for stale in takewhile(Path.exists, (folder / f"plot-{number}.svg" for number in count(len(plots) + 1))):
+        stale.unlink()
     return tuple(folder / name for name in contents)
 
 
