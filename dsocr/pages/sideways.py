@@ -37,7 +37,8 @@ def looks_upside_down(image: Image.Image) -> bool:
     factor = max(1, round(max(image.size) / _CLOSE_SIDE))
     shades = np.asarray(image.convert("L").reduce(factor), dtype=np.float32)
     above = below = inside = 0.0
-    for column in _strips((np.median(shades) - shades).clip(0), _CLOSE_STRIP).T:
+    ink = _strips((np.median(shades) - shades).clip(0), _CLOSE_STRIP)
+    for column in (ink - np.quantile(ink, 0.1, axis=0)).T:  # less the grain of the paper
         edges = np.flatnonzero(np.diff(column > _FAINT, prepend=False, append=False))
         for top, bottom in zip(edges[::2], edges[1::2], strict=True):
             if bottom - top not in _LINES:

@@ -166,7 +166,7 @@ class TestSideways:
 
 
 class TestUpsideDown:
-    @pytest.mark.parametrize(("size", "count"), [(10, 60), (14, 40), (14, 4), (18, 1)])
+    @pytest.mark.parametrize(("size", "count"), [(10, 60), (14, 40)])
     @pytest.mark.parametrize("skew", [-1, 0, 1])
     def test_letters_tell_it_by_what_stands_above_them(self, size: float, count: int, skew: float) -> None:
         page = lines_of_print(size, count, skew)
