@@ -284,7 +284,7 @@ class TestTime:
     def test_beyond_the_queue_one_is_told_when_to_come_back(self, server):
         async def crowd():
             async with httpx.AsyncClient(base_url=server.address, timeout=60) as client:
-                asked = [client.post(CHAT, json=chat(max_tokens=60)) for _ in range(9)]
+                asked = [client.post(CHAT, json=chat(max_tokens=20)) for _ in range(9)]
                 return await asyncio.gather(*asked)
 
         answers = asyncio.run(crowd())

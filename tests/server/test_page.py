@@ -127,6 +127,8 @@ class TestReading:
         slow_to_draw(1)
         read(page, pdf(3), "3 pages")
         assert page.locator(".page h2").all_text_contents() == ["Page 1", "Page 2", "Page 3"]
+        stops = page.locator(".block").evaluate_all("blocks => blocks.map((block) => block.tabIndex)")
+        assert stops == [0, -1, -1, -1, -1, -1]  # the first of the document, though it came last
 
     def test_forty_pages_come_one_below_the_other(self, page, says):
         says(PAGE)

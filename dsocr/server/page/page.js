@@ -32,6 +32,7 @@ let paper = null; // the document that is shown: its id and its name
 let reading = null; // what would stop it
 let count = 1; // how many pages are read
 let lit = null;
+let gone = null; // the block that somebody has gone to
 
 // --- What can be asked
 
@@ -343,7 +344,7 @@ class Page {
     this.bad = !["ok", "blank"].includes(status);
     this.ending.textContent = reason ?? ENDINGS[status] ?? status;
     this.ending.classList.toggle("bad", this.bad);
-    if (place >= 0) this.text.children[place]?.focus();
+    if (place >= 0) go(this.text.children[place], false);
   }
 
   breakOff() {
@@ -353,7 +354,7 @@ class Page {
 
   add(label, boxes) {
     const hue = hueOf(label);
-    const block = make("div", { class: "block", "data-label": label, dir: "auto", tabindex: document.querySelector('.block[tabindex="0"]') ? "-1" : "0" });
+    const block = make("div", { class: "block", "data-label": label, dir: "auto", tabindex: "-1" });
     block.style.setProperty("--hue", hue);
     const drawn = boxes.map((box) => make("div", { class: "box", title: label }));
     drawn.forEach((element, place) => {
@@ -365,6 +366,7 @@ class Page {
     partners.set(block, drawn);
     this.text.append(block);
     this.boxes.append(...drawn);
+    tabStop();
     return block;
   }
 
@@ -453,11 +455,18 @@ function together(part) {
   return [block, ...(partners.get(block) ?? [])];
 }
 
-/** The one block that the tab key stops at; arrows lead from block to block. */
+/** The tab key stops at one block: where somebody has gone, else at the first of the document. */
+function tabStop() {
+  const stop = gone?.isConnected ? gone : document.querySelector(".block");
+  for (const other of document.querySelectorAll('.block[tabindex="0"]')) if (other !== stop) other.tabIndex = -1;
+  if (stop) stop.tabIndex = 0;
+}
+
+/** To a block; arrows lead from one to the next. */
 function go(block, scroll = true) {
   if (!block) return;
-  document.querySelectorAll('.block[tabindex="0"]').forEach((other) => (other.tabIndex = -1));
-  block.tabIndex = 0;
+  gone = block;
+  tabStop();
   block.focus({ preventScroll: true });
   if (scroll) block.scrollIntoView({ block: "nearest", behavior: "smooth" });
 }
