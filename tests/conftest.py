@@ -14,7 +14,7 @@ from hypothesis import settings
 from written_pdfs import write_pdf
 
 # How long an example takes says more about who else is busy than about the code.
-settings.register_profile("patient", deadline=None, max_examples=40)
+settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 
 MICRO = Path(__file__).parent / "golden" / "micro"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from markdown_it import MarkdownIt
 from test_tables import table_texts
 
@@ -44,7 +44,6 @@ def test_a_table_in_a_cell_and_one_without_cells_are_not_for_gfm():
     assert gfm("<table>words</table>") is None
 
 
-@settings(max_examples=50)
 @given(table_texts)
 def test_a_reader_of_gfm_sees_as_many_rows_and_columns(text):
     table = read_table(f"<table>{text}")

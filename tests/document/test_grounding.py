@@ -73,7 +73,6 @@ def test_the_blocks_hold_every_character_that_is_not_a_tag(text):
     assert "".join(block.text for block in parse(text)) == "".join(outside)
 
 
-@settings(max_examples=50)
 @given(st.lists(BLOCKS))
 def test_blocks_survive_being_written_and_read(blocks):
     assert parse(write(blocks)) == tuple(blocks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_tables import table_texts
 from written_pages import model_texts, transcript_of
@@ -166,7 +166,6 @@ def letters(document: Document) -> Counter[str]:
     )
 
 
-@settings(max_examples=50)
 @given(pages_of_text)
 def test_no_page_no_block_and_no_word_goes(raws):
     document = document_of(*raws)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from hypothesis import given, settings
+from hypothesis import given
 from written_pages import any_transcript, model_texts, transcript_of
 
 from dsocr.document import Block, Box, Document, Transcript
@@ -78,7 +78,6 @@ def test_hebrew_is_marked_as_running_from_the_right():
     assert line.get("BASEDIRECTION") == "rtl"
 
 
-@settings(max_examples=50)
 @given(any_transcript)
 def test_whatever_was_written_it_can_be_parsed_and_all_lies_on_the_page(transcript):
     root = parse_alto(to_alto(Document("name\ud800\x00", (transcript, transcript))))
@@ -92,7 +91,6 @@ def test_whatever_was_written_it_can_be_parsed_and_all_lies_on_the_page(transcri
         assert top + height <= max(1, transcript.height)
 
 
-@settings(max_examples=50)
 @given(model_texts)
 def test_whatever_a_model_writes_can_be_parsed(text):
     assert len(all_of(parse_alto(to_alto(transcript_of(text))), "Page")) == 1

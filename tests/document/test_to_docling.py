@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from written_pages import any_transcript, model_texts, published_page, read_golden, transcript_of
 
@@ -105,14 +105,12 @@ def test_its_own_tools_take_the_published_page():
     assert len(document.export_to_dict()["texts"]) == len(document.texts)
 
 
-@settings(max_examples=50)
 @given(st.one_of(model_texts, st.text()))
 def test_whatever_the_model_wrote_docling_can_open_it(text):
     document = opened(text)
     document.export_to_markdown()
 
 
-@settings(max_examples=50)
 @given(any_transcript)
 def test_any_transcript_is_a_document(transcript):
     text = to_docling(Document("a", (transcript,)))

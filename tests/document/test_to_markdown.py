@@ -7,7 +7,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from written_pages import GOLDEN, cut_text, model_texts, read_golden, transcript_of
 
@@ -105,7 +105,6 @@ def test_streamed_markdown_is_the_whole_markdown(text, cuts, status):
     assert shown == to_markdown(transcript_of(text, 7, status=status, reason="because"))
 
 
-@settings(max_examples=50)
 @given(st.lists(st.sampled_from([IMAGE, TEXT, "\n", "words", "a < b", "\\coloneqq"])).map("".join), st.integers(0, 300))
 def test_no_half_tag_is_ever_shown(text, length):
     stream = StreamingMarkdown(1, 600, 840)

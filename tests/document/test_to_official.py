@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pypdfium2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from PIL import Image
 from written_pages import GOLDEN, PUBLISHED_PAGE, model_texts, published_page, read_golden, transcript_of
 
@@ -103,7 +103,6 @@ def test_words_with_boxes_are_words():
     assert files_of("in.png", page)["result.mmd"] == b"Hello"
 
 
-@settings(max_examples=50)
 @given(model_texts)
 def test_no_text_raises_and_every_link_has_its_file(text):
     files = files_of("in.pdf", transcript_of(text, 3, size=(200, 280), image=Image.new("RGB", (200, 280))))

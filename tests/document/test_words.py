@@ -6,7 +6,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from written_pages import any_transcript, transcript_of
 
 from dsocr.document import Block, Box, Transcript
@@ -151,7 +151,6 @@ def test_a_page_without_words_has_no_blocks(text):
     assert lay_out(Transcript(1, 100, 100, "", (Block("", (), text),))) == ()
 
 
-@settings(max_examples=50)
 @given(any_transcript)
 def test_nothing_is_lost_and_all_lies_inside(transcript):
     blocks = lay_out(transcript)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dsocr.evaluation import edit
@@ -60,7 +60,6 @@ def test_pieces_that_are_a_header_beyond_doubt_are_known():
     assert surely_alike([], ["a"]) == surely_alike(["a"], []) == ()
 
 
-@settings(max_examples=50)
 @given(BLOCKS, BLOCKS)
 def test_every_block_of_the_truth_stands_in_one_group(truths, pieces):
     groups = match(truths, pieces)
@@ -68,7 +67,6 @@ def test_every_block_of_the_truth_stands_in_one_group(truths, pieces):
     assert {piece for group in groups for piece in group.pieces} <= set(range(len(pieces)))
 
 
-@settings(max_examples=50)
 @given(st.lists(st.text("abcdefgh", min_size=1, max_size=12), max_size=6, unique=True), st.randoms())
 def test_the_truth_in_another_order_is_matched_to_itself(truths, random):
     places = list(range(len(truths)))

@@ -241,7 +241,6 @@ def test_shuffled_blocks_move_only_the_order(shuffled):
     assert (scores.order == 0.0) == (list(shuffled) == list(PARAGRAPHS))
 
 
-@settings(max_examples=50)
 @given(st.lists(st.text("abcdefghij ", min_size=5, max_size=40).filter(str.strip), min_size=1, max_size=5, unique=True))
 def test_the_truth_itself_is_perfect_and_nothing_is_the_worst(paragraphs):
     truth = page(*(text(words, number) for number, words in enumerate(paragraphs, 1)), Block("table", 9, TABLE))

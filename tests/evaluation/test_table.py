@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -40,14 +40,12 @@ class Cells(HTMLParser):
             self.cells[-1] += data
 
 
-@settings(max_examples=50)
 @given(words, words)
 def test_what_a_cell_holds_is_never_taken_for_markup(first, second):
     rows = ((first, 0.25), (second, None))
     assert Cells(to_html(table(*rows))).cells == [first, "25.0%", second, "–"]
 
 
-@settings(max_examples=50)
 @given(st.text(st.sampled_from("ab|\\ \n"), min_size=1))
 def test_a_cell_stays_one_cell_in_markdown(text):
     page = MarkdownIt("commonmark").enable("table").render(to_markdown(table((text, 0.25))))

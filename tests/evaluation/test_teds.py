@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dsocr.evaluation.omnidocbench.normal_forms import table
@@ -52,13 +52,11 @@ def test_tables_with_nothing_in_common_can_come_out_below_nothing():
     assert teds(tall, wide) == pytest.approx(1 - 7 / 6)
 
 
-@settings(max_examples=50)
 @given(CELLS)
 def test_a_table_is_like_itself(rows):
     assert teds(written(rows), written(rows)) == teds_structure(written(rows), written(rows)) == 1.0
 
 
-@settings(max_examples=50)
 @given(CELLS, CELLS)
 def test_it_is_the_same_both_ways_and_never_above_one(first, second):
     likeness = teds(written(first), written(second))
