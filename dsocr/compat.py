@@ -276,8 +276,7 @@ class LLM:
         self._requests += 1
         ids = [index for delta in deltas for index in delta.ids]
         said = "".join(delta.text for delta in deltas)
-        ended, raw = deltas[-1].finish_reason == "stop", tokenizer.decode(ids)
-        stop = min((stop for stop in params.stop if ended and stop in raw), key=raw.index, default=None)
+        ended, stop = deltas[-1].finish_reason == "stop", deltas[-1].stop_text
         if params.skip_special_tokens:
             said = tokenizer.decode(ids, skip_special=True)
             said = said.partition(stop)[0] if stop else said

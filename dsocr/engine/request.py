@@ -70,6 +70,7 @@ class Delta:
 
     page is the number of the page it was read from, 0 where there is none. logprob: the natural logarithm of the
     probability that the network gave to the id, before bans and temperature; None where it was not asked for.
+    stop_text: of those asked for, the one that ended the text.
     """
 
     text: str
@@ -77,6 +78,7 @@ class Delta:
     finish_reason: FinishReason | None = None
     page: int = 0
     logprob: float | None = None
+    stop_text: str | None = None
 
 
 @dataclass(frozen=True)

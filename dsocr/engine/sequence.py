@@ -129,7 +129,7 @@ class Sequence:
         self.ids.append(index)
         text = self._writer.push(index)
         self.deltas.append(Delta(text, (index,), logprob=logprob))
-        if self._writer.stopped:
+        if self._writer.stopped is not None:
             return self._finish("stop")
         self.loop = self._watch.feed(text) if self._watch else None
         if self.loop:
@@ -148,7 +148,7 @@ class Sequence:
         self.over = True  # last: whoever sees it finds the error
 
     def _finish(self, reason: FinishReason) -> None:
-        self.deltas.append(Delta(self._writer.finish(), (), reason))
+        self.deltas.append(Delta(self._writer.finish(), (), reason, stop_text=self._writer.stopped))
         self._views = ()
         self.over = True  # last: whoever sees it finds all deltas
 
@@ -160,25 +160,24 @@ class Writer:
         self._decoder = IncrementalDecoder(tokenizer, skip_special)
         self._stops = stops
         self._held = ""
-        self.stopped = False
+        self.stopped: str | None = None
 
     def push(self, index: int) -> str:
-        """The text that is certain now; `stopped` is set when a stop text is complete, and cut off."""
+        """The text that is certain now; `stopped` is the stop text that is complete, which is cut off."""
         return self._write(self._decoder.push(index))
 
     def finish(self) -> str:
         """What was held back, when no stop text can come any more."""
-        if self.stopped:
+        if self.stopped is not None:
             return ""
         return self._write(self._decoder.finish()) + self._held
 
     def _write(self, text: str) -> str:
         text = self._held + text
-        found = [text.index(stop) for stop in self._stops if stop in text]
-        self.stopped = bool(found)
-        certain = min(found) if found else len(text) - self._uncertain(text)
-        self._held = "" if found else text[certain:]
-        return text[:certain]
+        found = [(text.index(stop), stop) for stop in self._stops if stop in text]
+        first, self.stopped = min(found, default=(len(text) - self._uncertain(text), None))
+        self._held = text[first:] if self.stopped is None else ""
+        return text[:first]
 
     def _uncertain(self, text: str) -> int:
         """How many characters at the end begin a stop text."""

@@ -152,7 +152,7 @@ VLLM = Dialect(
     "vLLM", _vllm, goes_on=True, doubt="it does not say whether it keeps the rule against repeats: see --print-vllm"
 )
 SGLANG = Dialect("SGLang", _sglang, goes_on=True, remedy="start it with --enable-custom-logit-processor")
-DSOCR = Dialect("dsocr", _dsocr, modes=MODES)
+DSOCR = Dialect("dsocr", _dsocr, modes=MODES, goes_on=True)
 OTHER = Dialect("OpenAI-compatible", _chat)
 
 

@@ -89,7 +89,7 @@ class Asked(Neutral):
         asked = self.mode or (self.images_config and self.images_config.image_mode) or mode
         get_mode(asked)
         sampling = replace(_sampling(self), max_tokens=most, logprobs=logprobs)
-        return Question(text, images, asked, sampling, model, bool(self.stream), usage)
+        return Question(text, images, asked, sampling, model, bool(self.stream), usage, _begun(messages))
 
 
 class Chat(Asked):
@@ -120,7 +120,7 @@ class Question:
     """One question about no image, one or several.
 
     prompt: a full one, a name, or a text of one's own. images: addresses as they were sent. usage: whether a stream
-    tells what it took at its end.
+    tells what it took at its end. begun: the answer's own beginning, from which it goes on.
     """
 
     prompt: str
@@ -130,6 +130,7 @@ class Question:
     model: str
     stream: bool = False
     usage: bool = False
+    begun: str = ""
 
 
 class Wrong(InputError):
@@ -176,7 +177,7 @@ def _collapse(messages: list[Turn]) -> tuple[str, tuple[str, ...]]:
     """The text and the images that are asked about: the model was trained on one question at a time.
 
     It is the last message of the user, about the images in it or, without any, about those last shown. The system's
-    text is the question only where the user has none; what the model answered before is left aside.
+    text is the question only where the user has none; what the model answered before that is left aside.
     """
     asked = [message for message in messages if message.role == "user"]
     if not asked:
@@ -192,11 +193,19 @@ def _collapse(messages: list[Turn]) -> tuple[str, tuple[str, ...]]:
     return text, images
 
 
+def _begun(messages: list[Turn]) -> str:
+    """A last message of the assistant is the beginning of its answer, as vLLM has it for this model."""
+    return _words(messages[-1]) if messages[-1].role == "assistant" else ""
+
+
 def _text(message: Turn) -> str:
+    return _words(message).strip()
+
+
+def _words(message: Turn) -> str:
     if message.content is None or isinstance(message.content, str):
-        return (message.content or "").strip()
-    texts = [part.text for part in message.content if part.type in _TEXTS and part.text]
-    return "\n".join(texts).strip()
+        return message.content or ""
+    return "\n".join(part.text for part in message.content if part.type in _TEXTS and part.text)
 
 
 def _images(message: Turn) -> tuple[str, ...]:

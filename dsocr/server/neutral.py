@@ -51,7 +51,6 @@ class Neutral(Sent):
     min_tokens: Annotated[int | None, neutral(0)] = None
     truncate_prompt_tokens: Annotated[int | None, neutral()] = None
     echo: _Off = None
-    continue_final_message: _Off = None
     chat_template: Annotated[Any, neutral()] = None
     tools: _Nothing = None
     functions: _Nothing = None

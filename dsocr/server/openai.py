@@ -86,7 +86,7 @@ def refuse_openai(error: Exception) -> Response:
 async def ask(worker: Worker, settings: Settings, question: Question) -> Answer:
     """The answer to a question, whose images are decoded or fetched here; Wrong or InputError where they cannot be."""
     images = [await _image(address, settings) for address in question.images]
-    return worker.ask(question.prompt, tuple(images), question.mode, question.sampling)
+    return worker.ask(question.prompt, tuple(images), question.mode, question.sampling, question.begun)
 
 
 async def stream(chunks: AsyncGenerator[str, None]) -> Response:
@@ -205,10 +205,10 @@ async def _chunks(reply: _Reply, answer: Answer, usage: bool) -> AsyncGenerator[
 
 
 def _ending(last: Delta) -> dict[str, Any]:
-    """Why an answer ended; one that began to repeat itself is not whole, and says more in vLLM's field for that."""
+    """Why an answer ended; vLLM's field for more says which stop text it was, or that it began to repeat itself."""
     reason = last.finish_reason
     assert reason is not None
-    return {"finish_reason": _FINISH[reason], "stop_reason": "loop" if reason == "loop" else None}
+    return {"finish_reason": _FINISH[reason], "stop_reason": "loop" if reason == "loop" else last.stop_text}
 
 
 def _model(name: str, created: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dsocr.prompts import IMAGE
 
 LONGEST = 20_000  # characters; no model of this kind holds more tokens than that
 _TAGS = re.compile(r"(<\|grounding\|>|<\|/?ref\|>|<\|/?det\|>)")
+_WRITTEN = re.compile(r"(<\|/?ref\|>|<\|/?det\|>|</?t[dr]>)")
 
 
 def ids_of(tokenizer: Tokenizer, prompt: str, places: Sequence[int]) -> tuple[int, ...]:
@@ -32,8 +33,15 @@ def ids_of(tokenizer: Tokenizer, prompt: str, places: Sequence[int]) -> tuple[in
     return tuple(ids)
 
 
-def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
+def ids_of_beginning(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
+    """A text that an answer is to go on from: the tags that answers are made of count as such."""
+    if len(text) > LONGEST:
+        raise InputError(f"the answer's beginning has {len(text):,} characters, more than the limit of {LONGEST:,}")
+    return tuple(_encode(tokenizer, text, _WRITTEN))
+
+
+def _encode(tokenizer: Tokenizer, text: str, tags: re.Pattern[str] = _TAGS) -> list[int]:
     ids = list[int]()
-    for number, piece in enumerate(_TAGS.split(text)):
+    for number, piece in enumerate(tags.split(text)):
         ids += tokenizer.encode(piece, allow_special=number % 2 == 1)
     return ids

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from dsocr.prompts import IMAGE, PROMPTS, resolve_prompt
 from dsocr.server.line import Line
 from dsocr.server.metrics import Metrics
 from dsocr.server.opener import Opener
-from dsocr.server.questions import ids_of
+from dsocr.server.questions import ids_of, ids_of_beginning
 from dsocr.server.runner import Runner, Written
 from dsocr.server.sheets import Desk, Sheets
 from dsocr.server.told import Busy as Busy
@@ -36,6 +36,17 @@ DEFAULT_MAX_PAGES = 1000
 DEFAULT_SECONDS = 3600.0
 CHILDREN = 2  # processes that open files: one that is stuck holds up half of them
 _AHEAD = 2  # pages that are made ready while a whole batch is being written
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A full prompt, and all that goes with it."""
+
+    prompt: str
+    images: tuple[Image.Image | bytes, ...]
+    mode: Mode
+    sampling: Sampling
+    begun: str
 
 
 class Answer:
@@ -107,14 +118,16 @@ class Worker:
         images: tuple[Image.Image | bytes, ...] = (),
         mode: str = DEFAULT_MODE,
         sampling: Sampling | None = None,
+        begun: str = "",
     ) -> Answer:
         """One answer to a prompt with an `<image>` for each image, in front where the prompt has none.
 
         images: pictures, or files of one page each, which are opened when the request's turn has come. Tags in the
-        prompt other than those that prompts are made of are plain text.
+        prompt other than those that prompts are made of are plain text. begun: the answer's own beginning; what is
+        told comes after it.
         """
         written = Written()
-        return Answer(written, self._ask(written, prompt, images, mode, sampling or Sampling()))
+        return Answer(written, self._ask(written, prompt, images, mode, sampling or Sampling(), begun))
 
     async def read(
         self, source: bytes | Path, name: str, options: Options | None = None
@@ -135,11 +148,17 @@ class Worker:
             await events.aclose()
 
     async def _ask(
-        self, written: Written, prompt: str, images: tuple[Image.Image | bytes, ...], mode: str, sampling: Sampling
+        self,
+        written: Written,
+        prompt: str,
+        images: tuple[Image.Image | bytes, ...],
+        mode: str,
+        sampling: Sampling,
+        begun: str,
     ) -> AsyncGenerator[Delta, None]:
-        asked, kind = _with_images(prompt, len(images)), get_mode(mode)
+        asked = _Asked(_with_images(prompt, len(images)), images, get_mode(mode), sampling, begun)
         began, to_first = time.monotonic(), None
-        answering = asyncio.create_task(self._answer(written, asked, images, kind, sampling))
+        answering = asyncio.create_task(self._answer(written, asked))
         try:
             while deltas := await written.take():
                 to_first = to_first or time.monotonic() - began
@@ -149,13 +168,11 @@ class Worker:
             answering.cancel()
             self.metrics.answer(written.stats, to_first)
 
-    async def _answer(
-        self, written: Written, asked: str, images: tuple[Image.Image | bytes, ...], mode: Mode, sampling: Sampling
-    ) -> None:
+    async def _answer(self, written: Written, asked: _Asked) -> None:
         """The whole of an answer, however slowly it is taken: a place and a seat are held no longer than that."""
         seconds = self._desk.seconds
         try:
-            await asyncio.wait_for(self._write(written, asked, images, mode, sampling), seconds)
+            await asyncio.wait_for(self._write(written, asked), seconds)
         except asyncio.TimeoutError:
             written.put([], OutOfTime(seconds))
         except Exception as error:
@@ -163,13 +180,11 @@ class Worker:
         finally:
             written.close()
 
-    async def _write(
-        self, written: Written, asked: str, images: tuple[Image.Image | bytes, ...], mode: Mode, sampling: Sampling
-    ) -> None:
+    async def _write(self, written: Written, asked: _Asked) -> None:
         with self.line.place():
             async with self.line.seat():
-                pictures = [await self._picture(image, number) for number, image in enumerate(images, 1)]
-                request = await self._opener.run(partial(self._request, asked, pictures, mode, sampling))
+                pictures = [await self._picture(image, number) for number, image in enumerate(asked.images, 1)]
+                request = await self._opener.run(partial(self._request, asked, pictures))
                 self._runner.submit(request, written)
                 await written.end()
 
@@ -183,15 +198,17 @@ class Worker:
             assert not isinstance(page, BrokenPage)
             return page.image
 
-    def _request(self, asked: str, images: list[Image.Image], mode: Mode, sampling: Sampling) -> Request:
+    def _request(self, asked: _Asked, images: list[Image.Image]) -> Request:
         # Counted before the work of making views, which may be in vain.
-        ids = ids_of(self.ocr.tokenizer, asked, [len(choose_layout(*image.size, mode)) for image in images])
+        tokenizer, mode = self.ocr.tokenizer, asked.mode
+        places = [len(choose_layout(*image.size, mode)) for image in images]
+        ids = ids_of(tokenizer, asked.prompt, places) + ids_of_beginning(tokenizer, asked.begun)
         most = self.ocr.engine.context_limit
         if len(ids) > most:
             raise InputError(
                 f"the prompt takes {len(ids)} places, the model holds {most}: choose a smaller mode, or fewer images"
             )
-        return Request(ids, tuple(make_views(image, mode) for image in images), sampling)
+        return Request(ids, tuple(make_views(image, mode) for image in images), asked.sampling)
 
 
 def _with_images(prompt: str, count: int) -> str:

@@ -11,6 +11,7 @@ import pytest
 from drawn_pages import inked
 
 from dsocr import OCR, Options, Sampling, load
+from dsocr.engine.loops import Loop, LoopWatch
 from dsocr.remote import connect
 from dsocr.version import __version__
 
@@ -56,3 +57,25 @@ def test_it_is_known_for_what_it_is(address):
     found = connect([address], key="s3cret")
     assert found.model == "micro"
     assert found.name == f"dsocr {__version__}"
+
+
+def test_a_page_that_repeats_itself_is_gone_on_from_its_good_text_there_too(ocr, address, monkeypatch):
+    text = ocr.ask("document", (inked((300, 200)),), "tiny", Sampling(max_tokens=200)).text
+    page, options = inked((300, 200)), Options("tiny", sampling=Sampling(max_tokens=200, stop=(text[-9:],)))
+
+    def first_one_is_taken_for_a_loop() -> None:
+        watches = list[LoopWatch]()
+
+        def feed(watch: LoopWatch, piece: str) -> Loop | None:
+            if not any(watch is other for other in watches):
+                watches.append(watch)
+            return Loop(8, "x", "line", 30) if watch is watches[0] else None
+
+        monkeypatch.setattr(LoopWatch, "feed", feed)
+
+    first_one_is_taken_for_a_loop()
+    (here,) = [reading.transcript() for reading in ocr.readings(page, options)]
+    first_one_is_taken_for_a_loop()
+    there = connect([address], key="s3cret").read(page, options).transcripts[0]
+    assert here.attempts == 2
+    assert (there.raw, there.status, there.reason, there.attempts) == (here.raw, here.status, here.reason, 2)

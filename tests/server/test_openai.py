@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import httpx
 import openai
@@ -121,6 +122,7 @@ class TestChat:
         answer = ask(client, stop=[expected[middle : middle + 3], "never"])
         assert answer.choices[0].message.content == expected.partition(expected[middle : middle + 3])[0]
         assert answer.choices[0].finish_reason == "stop"
+        assert answer.choices[0].model_extra["stop_reason"] == expected[middle : middle + 3]
 
     def test_a_seed_draws_the_same_again(self, client):
         drawn = [said(client, temperature=1.5, top_p=0.9, seed=seed) for seed in (1, 1, 2)]
@@ -157,6 +159,22 @@ class TestChat:
             {"role": "assistant", "content": "words"},
         ]
         assert said(client, [*earlier, {"role": "user", "content": ASKED}]) == expected
+
+    @pytest.mark.parametrize("flags", [{}, {"add_generation_prompt": False, "continue_final_message": True}])
+    def test_an_answer_that_was_begun_is_gone_on_from(self, client, ocr, flags):
+        begun = "<|ref|>text<|/ref|><|det|>[[1, 2, 30, 40]]<|/det|>\nThe "
+        ids = tuple(ocr.tokenizer.encode(begun, allow_special=True))
+        views = ocr.views(PAGE, "tiny")
+        request = ocr.request(f"<image>\n{ASKED}", (views,), SOME)
+        goes_on = ocr.engine.generate(replace(request, ids=request.ids + ids))
+        answer = ask(client, [*about(), {"role": "assistant", "content": begun}], extra=flags)
+        assert answer.choices[0].message.content == goes_on.text
+        assert answer.usage.prompt_tokens == len(request.ids + ids)
+
+    @pytest.mark.parametrize("tag", ["<image>", "<|grounding|>", "<|User|>"])
+    def test_in_a_beginning_only_tags_of_answers_are_tags(self, client, tag):
+        places = ask(client, [*about(), {"role": "assistant", "content": tag}]).usage.prompt_tokens
+        assert places > ask(client).usage.prompt_tokens + 1
 
     def test_the_system_asks_where_the_user_does_not(self, client, expected):
         messages = [{"role": "system", "content": ASKED}, {"role": "user", "content": about()[0]["content"][:1]}]
@@ -207,7 +225,6 @@ class TestRefusals:
             ({"extra": {"guided_choice": ["x"]}}, "guided_choice"),
             ({"extra": {"guided_grammar": "x"}}, "guided_grammar"),
             ({"extra": {"include_stop_str_in_output": True}}, "include_stop_str_in_output"),
-            ({"extra": {"continue_final_message": True}}, "continue_final_message"),
             ({"extra": {"bad_words": ["x"]}}, "bad_words"),
             ({"extra": {"allowed_token_ids": [1]}}, "allowed_token_ids"),
             ({"extra": {"regex": "x"}}, "regex"),
