@@ -31,10 +31,13 @@ def drawn_weight(name, shape):
     return weight.copy_(weight.bfloat16())
 
 
-def drawn_network():
-    """Built without memory, then filled one tensor at a time: 13.3 GB in float32, and never two copies."""
+def drawn_network(fields=RELEASED, image_id=RELEASED_IMAGE_ID):
+    """Built without memory, then filled one tensor at a time: 13.3 GB in float32, and never two copies.
+
+    fields: those of another config.json, for a network of another shape.
+    """
     with torch.device("meta"):
-        network = Network(parse_config(RELEASED), RELEASED_IMAGE_ID)
+        network = Network(parse_config(fields), image_id)
 
     def fill(name):
         shape = network.get_parameter(name).shape
