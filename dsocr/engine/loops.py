@@ -24,6 +24,8 @@ COUNTED = 100  # copies that are alike but for their numbers
 COUNTING = 128  # numbers, 1, 2, 3 and so on, and nothing else
 SHEET = 5000  # characters of equal blocks in places of their own: labels, tickets
 PARAGRAPH = 200  # characters that make a paragraph
+TELLING = 60  # words of a paragraph that does not come twice on end, but where a sheet holds two copies of all it says
+LED = 40  # characters before the first copy: then it is not all that the sheet says
 NEARLY = 0.025  # of a paragraph's characters, all digits, may change from copy to copy
 
 _SHOWN = 80  # characters of what repeats, at most
@@ -58,7 +60,7 @@ class LoopWatch:
 
     def __init__(self) -> None:
         self._place = 0
-        self._exact = Repeats(exactly_allowed)
+        self._exact = Repeats(exactly_allowed, early=True)
         self._alike = Repeats(alike_allowed)
         self._folding = Folding()
         self._novelty = Novelty()
@@ -92,8 +94,11 @@ class LoopWatch:
 def exactly_allowed(run: Run) -> float:
     """How many characters may come again, all alike, before it is a loop."""
     unit, size, words = run.unit, len(run.unit), own_words(run.unit)
-    if "<|det|>" in unit:
-        return run.begun  # the same words at the same place
+    if "<|det|>" in unit:  # the same words at the same place: one block is enough
+        second = unit.find("<|ref|>", 1)
+        return run.begun if second < 0 else min(run.begun, run.turn + second + BEGUN)
+    if _is_long_paragraph(unit) and run.start > size + LED:
+        return ENOUGH / _width(unit)
     ends, cells = _ends(unit), unit.count("</td>")
     numbers = words <= 0 and not cells and any(map(str.isdecimal, unit))
     enough = max((NUMBERS if numbers else ENOUGH) / _width(unit), run.begun)
@@ -137,6 +142,11 @@ def _kind(unit: str) -> Kind:
     if len(lines) > 1 or len(unit) >= PARAGRAPH:
         return "paragraph"
     return "line" if "\n" in unit else "phrase"
+
+
+def _is_long_paragraph(unit: str) -> bool:
+    """Whether it is one paragraph that a reader would know again long before its end."""
+    return own_words(unit) >= TELLING and "\n" not in unit.strip() and not _ends(unit.strip())
 
 
 def _width(text: str) -> float:

@@ -25,17 +25,18 @@ _ENDS = ("</tr>", "\n", "</td>", ". ", "。", " ")  # where a copy may end, the 
 class Run:
     """One piece that came again and again. Lengths are in characters, numbers being one unless said otherwise.
 
-    start: the place in the text where the first copy ends and the surplus begins. unit: the piece, from a natural
-    beginning. written: the same as it came last, numbers and all. length: what came after the first copy. changed:
-    the share of that, in written characters, that are digits unlike those one copy before. counting: whether each
-    number that changes is one more or less than a copy before. stacked: how many of the last boxes in a row lie on
-    the box one copy before.
+    start: the place in the text where the first copy ends and the surplus begins; turn: how much of what comes again
+    stands before it. unit: the piece, from a natural beginning. written: the same as it came last, numbers and all.
+    length: what came again. changed: the share of that, in written characters, that are digits unlike those one copy
+    before. counting: whether each number that changes is one more or less than a copy before. stacked: how many of the
+    last boxes in a row lie on the box one copy before.
     """
 
     start: int
     unit: str
     written: str
     length: int
+    turn: int = 0
     changed: float = 0.0
     counting: bool = False
     stacked: int = 0
@@ -53,9 +54,12 @@ class Repeats:
     the one a piece earlier, also where a part of the piece repeats for itself, as the equal cells of a row do.
     """
 
-    def __init__(self, allowed: Callable[[Run], float]) -> None:
-        """`allowed` says how many characters may come again in such a run; it is asked again when they have."""
-        self._allowed = allowed
+    def __init__(self, allowed: Callable[[Run], float], *, early: bool = False) -> None:
+        """`allowed` says how many characters may come again in such a run; it is asked again when they have.
+
+        early: it is asked before a whole copy has come again.
+        """
+        self._allowed, self._early = allowed, early
         self._characters: list[str] = []
         self._places: list[int] = []
         self._numbers: list[str] = []
@@ -87,7 +91,7 @@ class Repeats:
                 return self._judged()
         elif seen and read - seen <= LONGEST and read > SAME:
             self._period, self._length, self._start = read - seen, SAME, None
-            self._needed = max(SEEN, self._period + BEGUN)
+            self._needed = SEEN if self._early else max(SEEN, self._period + BEGUN)
         else:
             self._period = self._length = 0
         return None
@@ -103,16 +107,21 @@ class Repeats:
 
     def _judged(self) -> Run | None:
         if self._start is None:
-            self._start = self._find_start()
-        if self._start is None:
-            self._period = 0
-            return None
+            first = self._find_first()
+            if first is None:
+                self._period = 0
+                return None
+            self._turn = natural_end("".join(self._characters[first - self._period : first]))
+            if self._length <= self._turn:  # the first copy is yet to end
+                self._needed = self._turn + 1
+                return None
+            self._start = self._places[first + self._turn]
         run = self._run(self._start)
         self._needed = self._allowed(run)
         return run if self._length >= self._needed else None
 
-    def _find_start(self) -> int | None:
-        """Goes back to where the run began; the surplus begins one copy later, at a natural end. None: no run."""
+    def _find_first(self) -> int | None:
+        """Goes back to the first character that came again. None: no run."""
         characters, period = self._characters, self._period
         if characters[-SAME:] != characters[-SAME - period : -period]:
             return None  # two texts of one hash
@@ -121,8 +130,7 @@ class Repeats:
         while first > earliest and characters[first - 1] == characters[first - 1 - period]:
             first -= 1
         self._length = len(characters) - first
-        self._turn = natural_end("".join(characters[first - period : first]))
-        return self._places[first + self._turn]
+        return first
 
     def _run(self, start: int) -> Run:
         period, places = self._period, self._places
@@ -140,6 +148,7 @@ class Repeats:
             unit="".join(unit),
             written="".join(number or mark for number, mark in zip(written, unit, strict=True)),
             length=self._length,
+            turn=self._turn,
             changed=sum(len(number) for number, _ in changes) / (places[-1] - places[since] + 1),
             counting=bool(changes) and all(_next_to(number, before) for number, before in changes),
             stacked=self._stacked(since) if COORDINATE in unit else 0,
