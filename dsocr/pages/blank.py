@@ -29,8 +29,9 @@ def is_blank(image: Image.Image) -> bool:
 
     A page number or one thin line is enough for a no. In doubt the answer is no, too.
     """
-    planes = _lighten_edges(_shrink(image))
-    contrast = planes - np.stack([_paper(plane) for plane in planes])
+    contrast = _lighten_edges(_shrink(image))
+    for number, plane in enumerate(contrast):
+        contrast[number] -= _paper(plane)
     # What is too thin or faint to stand out from the grain of single pixels does so where a few are taken together.
     return _is_dust(contrast, _SPECK) and _is_dust(_take_together(contrast), _SPECK - 2)
 
@@ -83,9 +84,9 @@ def _take_together(contrast: _Floats) -> _Floats:
 
 def _is_dust(contrast: _Floats, speck: int) -> bool:
     """Whether all that stands out from the paper's grain is small, and little."""
-    contrast = np.abs(contrast)
-    grain = 1.4826 * np.median(contrast[:, ::4, ::4], axis=(1, 2))  # as standard deviations
-    ink = (contrast > np.clip(_GRAIN * grain, _FAINTEST, _ROUGHEST)[:, None, None]).any(axis=0)
+    grain = 1.4826 * np.median(np.abs(contrast[:, ::4, ::4]), axis=(1, 2))  # as standard deviations
+    limit = np.clip(_GRAIN * grain, _FAINTEST, _ROUGHEST)[:, None, None]
+    ink = ((contrast > limit) | (contrast < -limit)).any(axis=0)
     if np.count_nonzero(ink) > _MUCH:
         return False
     sizes = [int(np.ptp(mark, axis=0).max()) for mark in _marks(ink)]
