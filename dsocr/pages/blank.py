@@ -30,8 +30,8 @@ def is_blank(image: Image.Image) -> bool:
     A page number or one thin line is enough for a no. In doubt the answer is no, too.
     """
     contrast = _lighten_edges(_shrink(image))
-    for number, plane in enumerate(contrast):
-        contrast[number] -= _paper(plane)
+    for plane in contrast:
+        plane -= _paper(plane)
     # What is too thin or faint to stand out from the grain of single pixels does so where a few are taken together.
     return _is_dust(contrast, _SPECK) and _is_dust(_take_together(contrast), _SPECK - 2)
 
@@ -86,7 +86,8 @@ def _is_dust(contrast: _Floats, speck: int) -> bool:
     """Whether all that stands out from the paper's grain is small, and little."""
     grain = 1.4826 * np.median(np.abs(contrast[:, ::4, ::4]), axis=(1, 2))  # as standard deviations
     limit = np.clip(_GRAIN * grain, _FAINTEST, _ROUGHEST)[:, None, None]
-    ink = ((contrast > limit) | (contrast < -limit)).any(axis=0)
+    outside = (contrast > limit) | (contrast < -limit)
+    ink = outside[0] | outside[1]
     if np.count_nonzero(ink) > _MUCH:
         return False
     sizes = [int(np.ptp(mark, axis=0).max()) for mark in _marks(ink)]
