@@ -25,8 +25,19 @@ FONTS = (
     *("LiberationSans-Regular", "LiberationSerif-Regular", "LiberationMono-Regular"),
     *("FreeSans", "FreeSerif", "FreeMono"),
 )
-PAGES = ((640, 640), (640, 640), (640, 480), (600, 400), (560, 600), (480, 640))
 FONT_FOLDER = Path("/usr/share/fonts")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What pages are like: their sizes, the characters on one, and the size of the print in pixels."""
+
+    sizes: tuple[tuple[int, int], ...]
+    characters: tuple[int, int]
+    print: tuple[int, int]
+
+
+NOTE = Kind(((640, 640), (640, 640), (640, 480), (600, 400), (560, 600), (480, 640)), (120, 350), (26, 30))
 
 
 @dataclass(frozen=True)
@@ -41,17 +52,21 @@ class Note:
 def draw_notes(prose: str, count: int, seed: int) -> list[Note]:
     """Notes of 120 to 350 characters in print of 26 to 30 pixels, black on white."""
     rng = random.Random(seed)
-    words = prose.split()
-    files = {path.stem: path for path in sorted(FONT_FOLDER.rglob("*.ttf"))}
+    words, files = prose.split(), font_files()
     return [draw_note(rng, words, FONTS[index % len(FONTS)], files) for index in range(count)]
 
 
-def draw_note(rng: random.Random, words: list[str], name: str, files: dict[str, Path]) -> Note:
-    """One note; a page too small for its text is drawn again with less."""
-    font = ImageFont.truetype(str(files[name]), rng.randint(26, 30))
-    width, height = rng.choice(PAGES)
+def font_files() -> dict[str, Path]:
+    """The machine's fonts by the names of their files."""
+    return {path.stem: path for path in sorted([*FONT_FOLDER.rglob("*.otf"), *FONT_FOLDER.rglob("*.ttf")])}
+
+
+def draw_note(rng: random.Random, words: list[str], name: str, files: dict[str, Path], kind: Kind = NOTE) -> Note:
+    """One page, with as much of its text as there is room for."""
+    font = ImageFont.truetype(str(files[name]), rng.randint(*kind.print))
+    width, height = rng.choice(kind.sizes)
     margin, leading = rng.randint(16, 40), rng.uniform(1.2, 1.5)
-    wanted, start = rng.randint(120, 350), rng.randrange(len(words) - 100)
+    wanted, start = rng.randint(*kind.characters), rng.randrange(len(words) - max(100, kind.characters[1] // 4))
     image = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(image)
     lines, line, used = [], "", 0

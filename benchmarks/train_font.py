@@ -16,12 +16,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nano_reads import FONTS, draw_note, error_rate, plain_ascii
+from nano_reads import FONTS, draw_note, error_rate, font_files, plain_ascii
 
 import dsocr
 from dsocr.training.text import collect_text
 
-FOLDER = Path("/usr/share/fonts")
 KNOWN = ("DejaVuSans", "DejaVuSansMono", "LiberationSans-Regular", "FreeMono")
 
 
@@ -33,11 +32,6 @@ def draw_pairs(folder: Path, words: list[str], fonts: list[str], count: int, see
         note = draw_note(rng, words, fonts[number % len(fonts)], font_files())
         note.image.save(folder / f"{number:03}.png")
         (folder / f"{number:03}.txt").write_text(note.text + "\n", encoding="utf-8")
-
-
-def font_files() -> dict[str, Path]:
-    files = [path for ending in ("ttf", "otf") for path in sorted(FOLDER.rglob(f"*.{ending}"))]
-    return {path.stem: path for path in files}
 
 
 def measured(model: str, folder: Path) -> float:
