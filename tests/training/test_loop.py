@@ -96,6 +96,37 @@ def test_a_killed_process_goes_on_to_the_same_losses(micro, pair_folder, tmp_pat
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
 
 
+def test_two_processes_learn_what_one_learns_from_the_pages_of_both(micro, pair_folder, tmp_path):
+    def recipe(name: str, accumulate: int) -> Path:
+        written = tmp_path / f"{name}.toml"
+        written.write_text(f"""
+            folder = "{tmp_path / name}"
+            start = "{micro}"
+            pairs = "{pair_folder}"
+            keep_back = 0
+            device = "cpu"
+            precision = "float32"
+            [[stage]]
+            name = "all"
+            steps = 4
+            learning_rate = 1e-3
+            accumulate = {accumulate}
+            modes = {{ tiny = 1.0 }}
+        """)
+        return written
+
+    train(read_recipe(recipe("one", 2), {}), str)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    command += ["-m", "dsocr", "train", "--config", str(recipe("two", 1))]
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=120)
+    one, two = (torch.load(tmp_path / name / "state.pt", weights_only=True)["network"] for name in ("one", "two"))
+    for name, tensor in one.items():
+        if not name.endswith(
+            "qkv.bias"
+        ):  # a key's bias changes nothing: its gradient is rounding, which Adam makes large
+            torch.testing.assert_close(two[name], tensor, atol=2e-5, rtol=1e-4, msg=name)
+
+
 def test_another_recipe_does_not_go_on(trainer):
     trainer(LOOK).save()
     with pytest.raises(InputError, match="another stage"):
