@@ -1,4 +1,4 @@
-"""Empty pages are told from those with anything on them, and pages that lie on their side from those that stand."""
+"""Empty pages are told from those with anything on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from dsocr.pages.blank import is_blank
-from dsocr.pages.sideways import looks_sideways, looks_turned, looks_upside_down
 
 SIZE = (827, 1169)  # A4 at 100 dots per inch
 PAGES = Path(__file__).parents[1] / "golden"
@@ -136,58 +135,3 @@ class TestNotEmpty:
     def test_a_page_number_wherever_it_stands(self, x: int, y: int, contrast: int, grain: int, number: int) -> None:
         sheet = paper(grain=grain, slope=20, seed=number)
         assert not is_blank(marked(text((x, y), str(number), 8), contrast, sheet))
-
-
-def lines_of_print(size: float, count: int, skew: float = 0) -> Image.Image:
-    page = picture(paper(grain=4))
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(size)
-    for line in range(count):
-        words = "The quick brown fox jumps over the lazy dog. " * 4
-        draw.text((80, 80 + line * size * 1.5), words[line * 7 % 45 :][: int(1200 / size)], 30, font)
-    return page.rotate(skew, fillcolor=245, resample=Image.Resampling.BICUBIC)
-
-
-class TestSideways:
-    @pytest.mark.parametrize(("size", "count"), [(10, 60), (14, 40), (14, 4), (18, 1)])
-    @pytest.mark.parametrize("skew", [-2, 0, 2])
-    def test_lines_of_print_tell_it(self, size: float, count: int, skew: float) -> None:
-        page = lines_of_print(size, count, skew)
-        for angle, lies in ((0, False), (90, True), (180, False), (270, True)):
-            assert looks_sideways(page.rotate(angle, expand=True)) == lies
-
-    @pytest.mark.parametrize("name", ["nano/000.png", "nano/004.png", "micro/page.png", "post/page.png"])
-    def test_other_pages_stand(self, name: str) -> None:
-        with Image.open(PAGES / name) as page:
-            assert not looks_sideways(page)
-
-    @pytest.mark.parametrize("size", [(8, 8), (8, 3000), (3000, 8), (40, 30)])
-    def test_what_has_no_lines_gives_no_hint(self, size: tuple[int, int]) -> None:
-        assert not looks_sideways(Image.new("RGB", size, "white"))
-
-
-class TestUpsideDown:
-    @pytest.mark.parametrize(("size", "count"), [(10, 60), (14, 40)])
-    @pytest.mark.parametrize("skew", [-1, 0, 1])
-    def test_letters_tell_it_by_what_stands_above_them(self, size: float, count: int, skew: float) -> None:
-        page = lines_of_print(size, count, skew)
-        assert not looks_upside_down(page)
-        assert looks_upside_down(page.rotate(180))
-
-    @pytest.mark.parametrize("page", sorted((PAGES / "nano").glob("*.png")), ids=lambda path: path.stem)
-    def test_so_do_all_faces(self, page: Path) -> None:
-        with Image.open(page) as image:
-            assert [looks_turned(image.rotate(angle, expand=True)) for angle in (0, 180)] == [False, True]
-
-    @pytest.mark.parametrize(
-        "line", ["TOTAL AMOUNT DUE, PAID IN FULL", "1,024.50 3,771.08 99,310.00", "....... ------"]
-    )
-    def test_capitals_and_figures_tell_nothing(self, line: str) -> None:
-        page = picture(paper())
-        for number in range(20):
-            ImageDraw.Draw(page).text((80, 80 + number * 30), line, 30, ImageFont.load_default(20))
-        assert not looks_upside_down(page)
-        assert not looks_upside_down(page.rotate(180))
-
-    @pytest.mark.parametrize("size", [(1, 1), (8, 8), (8, 3000), (3000, 8), (40, 30)])
-    def test_what_has_no_lines_gives_no_hint(self, size: tuple[int, int]) -> None:
-        assert not looks_upside_down(Image.new("RGB", size, "white"))
