@@ -101,7 +101,8 @@ def text_of(data: atheris.FuzzedDataProvider, words: list[str]) -> str:
     while data.remaining_bytes() > 1:
         choice = data.ConsumeIntInRange(0, 255)
         pieces.append(words[choice] if choice < len(words) else data.ConsumeUnicode(choice % 4))
-    return "".join(pieces)
+    # Two halves of a character that came side by side are one, as they would be in any file.
+    return "".join(pieces).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def grounding(data: atheris.FuzzedDataProvider) -> None:
