@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import collections
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from types import FrameType
 from typing import Protocol
 
 from dsocr.document import FAILED, SKIPPED, Document, Transcript
@@ -157,10 +160,11 @@ class Run:
         elif not shown.startswith(transcript.raw):
             self.output.begin_again()
             self.output.add(transcript.raw)
-        self.output.end_page(transcript)
         outcome = _outcome(draft, reading, transcript)
-        self._record(outcome)
-        draft.transcripts.append(replace(transcript, image=None))
+        with _uninterrupted():  # a page that is told of as read is not told of as skipped, too
+            self.output.end_page(transcript)
+            self._record(outcome)
+            draft.transcripts.append(replace(transcript, image=None))
         self._housekeeper.sweep()
         if outcome.status not in FINE or not self.progress.show_line:  # else the line that moves tells
             self.note(_report(page.source, outcome))
@@ -212,6 +216,23 @@ class Run:
     def _say(self, error: InputError) -> None:
         self.note(f"error: {error}")
         self.exit_code = self.exit_code or error.exit_code
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until what is done in here is done; it reaches no other thread than the main one."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    came = list[tuple[int, FrameType | None]]()
+    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            handler(*came[0])
 
 
 def _outcome(draft: Draft, reading: Reading, transcript: Transcript) -> Outcome:

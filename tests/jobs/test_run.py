@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from PIL import ImageDraw
 
 from dsocr import InputError, Options, Sampling, load
 from dsocr.document import Document, Transcript
-from dsocr.jobs.manifest import Facts, Outcome
+from dsocr.jobs.manifest import Facts, Manifest, Outcome
 from dsocr.jobs.run import Run
 from dsocr.ocr import OCR
 from dsocr.pages.inputs import Input
@@ -237,3 +240,27 @@ class TestRun:
         assert run.pace is None
         run.summary.add(Outcome("a.tif", 4, "skipped"))
         assert run.pace is None
+
+    @pytest.mark.skipif(os.name != "posix", reason="signals")
+    @pytest.mark.parametrize("written", [True, False], ids=["after its line", "before its line"])
+    def test_ctrl_c_while_a_page_is_told_of_leaves_it_told_of_once(self, ocr, tmp_path, monkeypatch, written):
+        (tmp_path / "a.tif").write_bytes(tiff(4))
+        heap, manifest, write = Heap(), Manifest(tmp_path / "manifest.jsonl"), Manifest.write
+
+        def interrupted(self, outcome, facts):
+            if written:
+                write(self, outcome, facts)
+            if outcome.page == 2 and outcome.status != "skipped":
+                signal.raise_signal(signal.SIGINT)
+            if not written:
+                write(self, outcome, facts)
+
+        monkeypatch.setattr(Manifest, "write", interrupted)
+        run = Run(ocr, heap, FEW, FACTS, lambda _: None, manifest=manifest)
+        with pytest.raises(KeyboardInterrupt):
+            run.read([Input(tmp_path / "a.tif", "a.tif")])
+        told = [json.loads(line) for line in manifest.path.read_text().splitlines()]
+        assert [line["page"] for line in told] == [1, 2, 3, 4]
+        assert [line["status"] == "skipped" for line in told] == [False, False, True, True]
+        assert [page.page for page in heap.documents[0].transcripts] == [1, 2, 3, 4]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
