@@ -4,7 +4,7 @@
     python benchmarks/peers/vllm_reads.py compare        # with that vLLM at --engine http://127.0.0.1:8000/v1
 
 The checkpoint has the released encoder and the first layers of the released decoder, with the weight recipe's noise in
-them, and nano's tokenizer: it writes nonsense, and any difference soon shows. 1.8 GB; vLLM takes 8 GB of memory for it.
+them, and nano's tokenizer: it writes nonsense, and any difference soon shows. 1.8 GB.
 """
 
 from __future__ import annotations
@@ -89,10 +89,8 @@ def _raw(reader: dsocr.OCR | RemoteReader, page: Image.Image, options: Options) 
 
 def drawn(width: int, height: int) -> Image.Image:
     """A page of print."""
-    words, font = (
-        (REPOSITORY / "benchmarks" / "prose.txt").read_text(encoding="utf-8").split(),
-        ImageFont.load_default(24),
-    )
+    words = (REPOSITORY / "benchmarks" / "prose.txt").read_text(encoding="utf-8").split()
+    font = ImageFont.load_default(24)
     image = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(image)
     for line in range((height - 80) // 34):

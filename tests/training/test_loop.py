@@ -33,6 +33,25 @@ def losses(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
+def write_recipe(folder: Path, start: Path, pairs: Path, more: str, stage: str) -> Path:
+    """A recipe file of one stage beside the run's folder; more and stage: further keys of each."""
+    written = folder.with_suffix(".toml")
+    written.write_text(f"""
+        folder = "{folder}"
+        start = "{start}"
+        pairs = "{pairs}"
+        keep_back = 0
+        device = "cpu"
+        {more}
+        [[stage]]
+        name = "all"
+        learning_rate = 1e-3
+        modes = {{ tiny = 1.0 }}
+        {stage}
+    """)
+    return written
+
+
 @pytest.mark.parametrize("lora", [0, 2])
 def test_a_run_that_stopped_goes_on_to_the_same_weights(trainer, tmp_path, lora):
     stages = (replace(LOOK, steps=2), replace(AGAIN, steps=4), PAIRS)
@@ -64,22 +83,7 @@ def stop_after(steps: int, train_step):
 
 def test_a_killed_process_goes_on_to_the_same_losses(micro, pair_folder, tmp_path):
     def recipe(name: str) -> Path:
-        written = tmp_path / f"{name}.toml"
-        written.write_text(f"""
-            folder = "{tmp_path / name}"
-            start = "{micro}"
-            pairs = "{pair_folder}"
-            keep_back = 0
-            save_every = 0
-            device = "cpu"
-            [[stage]]
-            name = "all"
-            steps = 15
-            learning_rate = 1e-3
-            modes = {{ tiny = 1.0 }}
-            seen = 3
-        """)
-        return written
+        return write_recipe(tmp_path / name, micro, pair_folder, "save_every = 0", "steps = 15\nseen = 3")
 
     train(read_recipe(recipe("whole"), {}), str)
     command = [sys.executable, "-m", "dsocr", "train", "--config", str(recipe("killed"))]
@@ -98,22 +102,8 @@ def test_a_killed_process_goes_on_to_the_same_losses(micro, pair_folder, tmp_pat
 
 def test_two_processes_learn_what_one_learns_from_the_pages_of_both(micro, pair_folder, tmp_path):
     def recipe(name: str, accumulate: int) -> Path:
-        written = tmp_path / f"{name}.toml"
-        written.write_text(f"""
-            folder = "{tmp_path / name}"
-            start = "{micro}"
-            pairs = "{pair_folder}"
-            keep_back = 0
-            device = "cpu"
-            precision = "float32"
-            [[stage]]
-            name = "all"
-            steps = 4
-            learning_rate = 1e-3
-            accumulate = {accumulate}
-            modes = {{ tiny = 1.0 }}
-        """)
-        return written
+        stage = f"steps = 4\naccumulate = {accumulate}"
+        return write_recipe(tmp_path / name, micro, pair_folder, 'precision = "float32"', stage)
 
     train(read_recipe(recipe("one", 2), {}), str)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
