@@ -55,6 +55,7 @@ class Encoder:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._most = _VIEWS_AT_ONCE.get(network.device.type, _FEW)
+        self._stream = _stream_beside(network.device)
 
     def ask(self, look: Look, *, first: bool = False) -> None:
         """Encode this some time soon; `first`: before all that wait."""
@@ -110,11 +111,23 @@ class Encoder:
     @torch.inference_mode()
     def _fill(self, looks: list[Look]) -> None:
         began = time.perf_counter()
-        rows = iter(self._network.encode_many([views for look in looks for views in look.views]))
-        filled = [torch.cat([next(rows) for _ in look.views]) for look in looks]
-        if filled[0].is_cuda:
-            torch.cuda.synchronize(filled[0].device)
+        with torch.cuda.stream(self._stream):
+            rows = iter(self._network.encode_many([views for look in looks for views in look.views]))
+            filled = [torch.cat([next(rows) for _ in look.views]) for look in looks]
+        if self._stream is not None:
+            self._stream.synchronize()
+            for own in filled:  # whose memory is not to be used again before the decoder has read it
+                own.record_stream(torch.cuda.default_stream(own.device))
         each = (time.perf_counter() - began) / sum(look.size for look in looks)
         for look, own in zip(looks, filled, strict=True):
             look.seconds = each * look.size
             look.rows = own  # last: whoever sees it finds the seconds
+
+
+def _stream_beside(device: torch.device) -> torch.cuda.Stream | None:
+    """On a GPU, a queue of its own: the decoder's short steps do not wait until a batch of views is through."""
+    if device.type != "cuda":
+        return None
+    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.default_stream(device))  # where the weights were put in place
+    return stream

@@ -13,7 +13,8 @@ from dsocr.model.config import Config
 from dsocr.model.sam import Sam
 from dsocr.views import Views
 
-PIXELS_AT_ONCE = 4 * 640 * 640  # of views that are encoded together: what bounds their memory
+# Of views that are encoded together: what bounds their memory, and what a GPU needs to have enough to do.
+PIXELS_AT_ONCE = {"cpu": 4 * 640 * 640, "cuda": 16 * 1024 * 1024}
 
 
 class DeepEncoder(nn.Module):
@@ -51,15 +52,18 @@ class DeepEncoder(nn.Module):
     def _encode(self, views: Sequence[Tensor]) -> list[Tensor]:
         """Views [3, s, s] of any sizes → the tokens of each [(s/64)², decoder width], in the same order."""
         at = self.newline
+        most = PIXELS_AT_ONCE.get(at.device.type, PIXELS_AT_ONCE["cpu"])
         found: dict[int, Tensor] = {}
         for side in {view.shape[-1] for view in views}:
             alike = [index for index, view in enumerate(views) if view.shape[-1] == side]
             # Sums of float32 depend on how many rows are multiplied: a page alone would not be the page in company.
-            together = 1 if at.dtype == torch.float32 else max(1, PIXELS_AT_ONCE // side**2)
+            together = 1 if at.dtype == torch.float32 else max(1, most // side**2)
             for start in range(0, len(alike), together):
                 some = alike[start : start + together]
-                pixels = torch.stack([views[index] for index in some]).to(at.device, at.dtype)
-                found.update(zip(some, self(pixels), strict=True))
+                pixels = torch.stack([views[index] for index in some])
+                if at.is_cuda and not pixels.is_cuda:
+                    pixels = pixels.pin_memory()  # so that the next ones are on their way while these are encoded
+                found.update(zip(some, self(pixels.to(at.device, at.dtype, non_blocking=True)), strict=True))
         return [found[index] for index in range(len(views))]
 
     def _arrange(self, views: Views, overview: Tensor, tiles: list[Tensor]) -> Tensor:

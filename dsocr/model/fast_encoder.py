@@ -1,4 +1,4 @@
-"""DeepEncoder at speed on a CPU: its layers in bfloat16 on the compiled core and packed weights."""
+"""DeepEncoder at speed: on a CPU its layers in bfloat16 on the compiled core, on a GPU its tables remembered."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ def speed_up_encoder(encoder: DeepEncoder) -> bool:
 
     For reading only: neither training nor saving knows the fast layers. float32 stays as it is, exact.
     """
+    if encoder.newline.is_cuda:
+        remember_tables(encoder)
+        return True
     library = core()
     if library is None or level() != "avx512" or not can_speed_up(encoder):
         return False
@@ -30,9 +33,18 @@ def speed_up_encoder(encoder: DeepEncoder) -> bool:
                 layers[index] = FastSamLayer(layer, library)
             elif isinstance(layer, ClipLayer):
                 layers[index] = FastClipLayer(layer, library)
+    remember_tables(encoder)
+    return True
+
+
+def remember_tables(encoder: DeepEncoder) -> None:
+    """What stands for places and distances is worked out once for each size of a view; the weights must not change."""
     for stage in (encoder.sam, encoder.clip):
         stage.positions_for = cache(stage.positions_for)  # type: ignore[method-assign]
-    return True
+    for layer in encoder.sam.layers:
+        if isinstance(layer, SamLayer):
+            attention = layer.attention
+            attention.tables_for = cache(attention.tables_for)  # type: ignore[method-assign]
 
 
 def can_speed_up(encoder: DeepEncoder) -> bool:

@@ -91,32 +91,49 @@ class RelativeAttention(nn.Module):
         batch, rows, columns, width = sheet.shape
         qkv = self.qkv(sheet).reshape(batch, rows * columns, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 3, 0, 1, 4)  # each [heads, b, h·w, head dim]
-        by_row = spread_table(self.row_table, rows)
-        by_column = spread_table(self.column_table, columns)
+        by_row, by_column = self.tables_for(rows, columns)
         # The bias is as large as the attention matrix: over a whole sheet only one head's is alive.
-        together = self.heads if rows * columns <= _SMALL_SHEET else 1
+        together = self.heads if _fuses(q) or rows * columns <= _SMALL_SHEET else 1
         parts = zip(q.split(together), k.split(together), v.split(together), strict=True)
         attended = [self._attend(*part, by_row, by_column) for part in parts]
         joined = torch.cat(attended).permute(1, 2, 0, 3)  # [b, h·w, heads, head dim]
         result: Tensor = self.out(joined.reshape(batch, rows, columns, width))
         return result
 
+    def tables_for(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+        """Both tables spread over a sheet: [rows, rows, head dim] and [columns, columns, head dim]."""
+        return spread_table(self.row_table, rows), spread_table(self.column_table, columns)
+
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
         """Some heads' q, k, v [heads, b, h·w, head dim] → what they gather, of the same shape."""
         rows, columns = len(by_row), len(by_column)
+        if _fuses(q):  # which wants a width that is a multiple of eight: columns that are nowhere fill it up
+            by_column = F.pad(by_column, (0, 0, 0, -(q.shape[-1] + rows + columns) % 8))
         # published quirk: the unscaled q meets the tables.
         at = q.reshape(*q.shape[:2], rows, columns, -1)
         row_bias = torch.einsum("nbyxc,ykc->nbyxk", at, by_row)
         column_bias = torch.einsum("nbyxc,xkc->nbyxk", at, by_column)
-        # The fused attention takes a bias at speed only in float32, and where no gradient is wanted.
-        if q.dtype == torch.float32 and not torch.is_grad_enabled():
+        # On a CPU the fused attention takes a bias at speed only in float32, and where no gradient is wanted.
+        if not _fuses(q) and q.dtype == torch.float32 and not torch.is_grad_enabled():
             bias = row_bias[..., :, None] + column_bias[..., None, :]  # [heads, b, h, w, h, w]
             return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.flatten(4).flatten(2, 3))
         # A place says its row and its column one-hot, so that one product gives q·k and both biases.
         asking = torch.cat([q * q.shape[-1] ** -0.5, row_bias.flatten(2, 3), column_bias.flatten(2, 3)], dim=-1)
-        held = torch.cat([k, _whereabouts(rows, columns, k).expand(*k.shape[:2], -1, -1)], dim=-1)
+        held = torch.cat([k, _whereabouts(by_row, by_column).to(k).expand(*k.shape[:2], -1, -1)], dim=-1)
+        if _fuses(q):
+            return attend_fused(asking, held, v)
         weights = (asking @ held.transpose(-1, -2)).softmax(-1).to(v.dtype)
         return weights @ v
+
+
+def attend_fused(asking: Tensor, held: Tensor, v: Tensor) -> Tensor:
+    """softmax(asking · heldᵀ) · v without the matrix between: [.., n, joint], [.., n, joint], [.., n, dim] → as v.
+
+    The fused attention of a GPU wants one width for all three: zeros fill up v.
+    """
+    joint, dim = asking.shape[-1], v.shape[-1]
+    wide = F.pad(v, (0, joint - dim))
+    return F.scaled_dot_product_attention(asking, held, wide, scale=1.0)[..., :dim]
 
 
 class Neck(nn.Module):
@@ -181,10 +198,16 @@ def join_windows(windows: Tensor, window: int, rows: int, columns: int) -> Tenso
     return sheet[:, :rows, :columns]
 
 
-def _whereabouts(rows: int, columns: int, like: Tensor) -> Tensor:
-    """Row and column of each place, one-hot: [rows · columns, rows + columns]."""
-    row, column = (torch.eye(side, dtype=like.dtype, device=like.device) for side in (rows, columns))
-    return torch.cat([row.repeat_interleave(columns, 0), column.repeat(rows, 1)], dim=1)
+def _fuses(q: Tensor) -> bool:
+    """Whether the attention runs as one kernel that takes no bias; a CPU is faster with two products and a softmax."""
+    return q.is_cuda
+
+
+def _whereabouts(by_row: Tensor, by_column: Tensor) -> Tensor:
+    """Row and column of each place, one-hot and as wide as the spread tables: [rows · columns, both widths]."""
+    row, column = (torch.eye(*table.shape[:2], device=table.device) for table in (by_row, by_column))
+    both = [row[:, None].expand(-1, len(column), -1), column[None].expand(len(row), -1, -1)]
+    return torch.cat(both, dim=-1).flatten(0, 1)
 
 
 def _norm_channels(sheet: Tensor, norm: nn.Module) -> Tensor:

@@ -6,14 +6,12 @@ from copy import copy
 from dataclasses import replace
 from importlib.resources import files
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
-from safetensors.torch import load_file
+from micro import HERE, PAGE, load_goldens, load_micro
 
 from dsocr.engine.batch import Batch, Span
 from dsocr.engine.engine import Engine
@@ -21,21 +19,16 @@ from dsocr.engine.kv_cache import KVPool, blocks_for
 from dsocr.engine.request import Request, Sampling
 from dsocr.engine.sequence import Writer
 from dsocr.errors import InputError
-from dsocr.model.config import read_config
 from dsocr.model.tokenizer import Tokenizer
-from dsocr.model.weights import load_network
 from dsocr.pages import get_mode
 from dsocr.pages.tiling import make_views
 
-MICRO = Path(__file__).parents[1] / "golden" / "micro"
-GOLDENS = {name: load_file(MICRO / f"{name}.safetensors") for name in ("tiny", "small", "gundam")}
+GOLDENS = load_goldens()
 GOLDEN = GOLDENS["tiny"]
 PROMPT = tuple(GOLDEN["input_ids"][0].tolist())
 GREEDY = tuple(GOLDEN["greedy"].tolist())
-PAGE = Image.open(MICRO / "page.png").convert("RGB")
 VIEWS = make_views(PAGE, get_mode("tiny"))
 FREE = Sampling(max_tokens=16, ngram_rule="none")
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +38,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def network():
-    return load_network(MICRO, read_config(MICRO), 300, device=CPU, dtype=torch.float32)
+    return load_micro()
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +129,7 @@ def test_a_prompt_with_no_ids_or_unknown_ids_is_refused(engine, ids):
 def test_a_prompt_without_a_page_is_answered(engine, network):
     ids = (0, 73, 117)
     generation = engine.generate(Request(ids, sampling=replace(FREE, max_tokens=1)))
-    assert generation.ids == (int(network(torch.tensor([ids]))[0, -1].argmax()),)
+    assert generation.ids == (int(network(torch.tensor([ids], device=HERE))[0, -1].argmax()),)
 
 
 def test_an_answer_never_holds_the_image_id(network, tokenizer, engine):
@@ -151,17 +144,17 @@ def test_two_pages_stand_in_the_prompt_in_their_order(engine, network):
     ids = PROMPT[:74] + PROMPT[1:]
     generation = engine.generate(Request(ids, (other, VIEWS), replace(FREE, max_tokens=1)))
     vision = torch.cat([network.encode(other), network.encode(VIEWS)])
-    assert generation.ids == (int(network(torch.tensor([ids]), vision)[0, -1].argmax()),)
+    assert generation.ids == (int(network(torch.tensor([ids], device=HERE), vision)[0, -1].argmax()),)
 
 
 def small_pool(network, places):
     config = network.config.decoder
-    return KVPool(config.layers, config.kv_heads, config.head_dim, blocks_for(places), network.dtype, CPU)
+    return KVPool(config.layers, config.kv_heads, config.head_dim, blocks_for(places), network.dtype, HERE)
 
 
 @torch.inference_mode()
 def test_reading_on_with_stored_places_is_reading_everything_again(network):
-    ids = torch.tensor([PROMPT + GREEDY])
+    ids = torch.tensor([PROMPT + GREEDY], device=HERE)
     rows = network.embed(ids, GOLDEN["vision_tokens"])[0]
     whole = network(ids, GOLDEN["vision_tokens"])[0]
     for blocks in ([0, 1], [3, 1]):  # in a row and not

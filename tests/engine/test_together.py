@@ -8,46 +8,41 @@ import time
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from PIL import Image
+from micro import IMAGE, PAGE, load_micro
 
 from dsocr.engine.engine import Engine
 from dsocr.engine.kv_cache import BLOCK, block_bytes
 from dsocr.engine.request import Request, Sampling
 from dsocr.errors import InputError
-from dsocr.model.config import read_config
 from dsocr.model.tokenizer import Tokenizer
-from dsocr.model.weights import load_network
 from dsocr.pages import get_mode
 from dsocr.pages.tiling import make_views
 
-MICRO = Path(__file__).parents[1] / "golden" / "micro"
-CPU = torch.device("cpu")
-NETWORK = load_network(MICRO, read_config(MICRO), 300, device=CPU, dtype=torch.float32)
+NETWORK = load_micro()
 TOKENIZER = Tokenizer(str(files("dsocr") / "nano" / "tokenizer.json"))
 CONFIG = NETWORK.config.decoder
 BYTES = block_bytes(CONFIG.layers, CONFIG.kv_heads, CONFIG.head_dim, torch.float32)
-PAGE = Image.open(MICRO / "page.png").convert("RGB").resize((700, 400))  # two tiles
+WIDE = PAGE.resize((700, 400))  # two tiles
 MODES = ("text", "tiny", "small", "gundam")
 FREE = Sampling(max_tokens=12, ngram_rule="none")
 
 
 @cache
 def views_of(mode):
-    return (make_views(PAGE, get_mode(mode)),) if mode != "text" else ()
+    return (make_views(WIDE, get_mode(mode)),) if mode != "text" else ()
 
 
 def request(mode="text", sampling=FREE, words="Free OCR.", hints=()):
     views = views_of(mode)
     ids = TOKENIZER.prompt_ids("<image>\n" * len(views) + words, [len(view.layout) for view in views])
     return Request(
-        tuple(ids[:1] + [300 if index == TOKENIZER.image else index for index in ids[1:]]), views, sampling, hints
+        tuple(ids[:1] + [IMAGE if index == TOKENIZER.image else index for index in ids[1:]]), views, sampling, hints
     )
 
 

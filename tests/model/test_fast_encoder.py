@@ -11,7 +11,8 @@ from PIL import Image
 
 from dsocr.kernels.library import level
 from dsocr.model.config import read_config
-from dsocr.model.fast_encoder import FastClipLayer, FastSamLayer, speed_up_encoder
+from dsocr.model.deep_encoder import PIXELS_AT_ONCE
+from dsocr.model.fast_encoder import FastClipLayer, FastSamLayer, remember_tables, speed_up_encoder
 from dsocr.model.weights import load_network
 from dsocr.pages import get_mode
 from dsocr.pages.tiling import make_views
@@ -56,6 +57,14 @@ def test_pages_are_read_alike_alone_and_together_at_speed():
         assert error(together, fast.read(page).float()) < 0.01
 
 
+def test_remembered_tables_are_those_that_would_be_worked_out_anew():
+    plain, pages = encoder(torch.float32), [views("tiny"), views("gundam"), views("tiny", turned=True)]
+    found = [plain.read(page) for page in pages]
+    remember_tables(plain)
+    for rows, page in zip(found, pages, strict=True):
+        assert torch.equal(plain.read(page), rows)
+
+
 def test_pages_of_any_modes_are_read_exactly_alike_alone_and_together():
     plain = encoder(torch.float32)
     pages = [views("tiny"), views("gundam"), views("small"), views("tiny", turned=True)]
@@ -66,7 +75,7 @@ def test_pages_of_any_modes_are_read_exactly_alike_alone_and_together():
 
 
 def test_a_group_is_bounded_by_its_pixels(monkeypatch):
-    monkeypatch.setattr("dsocr.model.deep_encoder.PIXELS_AT_ONCE", 3 * 512**2)
+    monkeypatch.setitem(PIXELS_AT_ONCE, "cpu", 3 * 512**2)
     plain, seen = encoder(torch.float64), []
     plain.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
     plain.read_many([views("small"), *[views("tiny")] * 5])

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from copy import copy
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from micro import HERE, PAGE, error, load_goldens, load_micro
 from PIL import Image
-from safetensors.torch import load_file
 
-from dsocr.model.config import read_config
 from dsocr.model.decoder import causal_attention
-from dsocr.model.weights import load_network
 from dsocr.pages import MODES, get_mode
 from dsocr.pages.tiling import make_views
 from dsocr.views import Views
 
-MICRO = Path(__file__).parents[1] / "golden" / "micro"
-PAGE = Image.open(MICRO / "page.png").convert("RGB")
-NETWORK = load_network(MICRO, read_config(MICRO), 300, device=torch.device("cpu"), dtype=torch.float32)
-GOLDENS = {name: load_file(MICRO / f"{name}.safetensors") for name in ("tiny", "small", "gundam")}
+NETWORK = load_micro()
+GOLDENS = load_goldens()
 TINY = GOLDENS["tiny"]
 TEXT = [13, 73, 117, 104, 104, 35, 82, 70, 85, 49]
 SIDES = st.integers(1, 3)
@@ -91,7 +86,7 @@ def test_gundam_m_reads_an_a4_page():
     assert len(views.layout) == 421 + 16 * 3 * (16 * 2 + 1) == 2005
     rows = NETWORK.encode(views)
     assert len(rows) == 2005
-    ids = torch.tensor([[0] + [300] * len(rows) + TEXT])
+    ids = torch.tensor([[0] + [300] * len(rows) + TEXT], device=HERE)
     assert NETWORK.embed(ids, rows).isfinite().all()
 
 
@@ -103,7 +98,7 @@ def test_the_overview_of_a_page_does_not_depend_on_its_tiles():
 
 @pytest.mark.parametrize("surplus", [-1, 1])
 def test_rows_and_image_places_must_be_equal_in_number(surplus):
-    rows = torch.zeros(73 + surplus, 48)
+    rows = torch.zeros(73 + surplus, 48, device=HERE)
     with pytest.raises(ValueError, match=f"the prompt has 73 image places, the vision rows are {73 + surplus}"):
         NETWORK(TINY["input_ids"], rows)
 
@@ -112,26 +107,26 @@ def test_image_places_without_rows_and_rows_without_places_are_refused():
     with pytest.raises(ValueError, match="73 image places, the vision rows are 0"):
         NETWORK(TINY["input_ids"])
     with pytest.raises(ValueError, match="0 image places, the vision rows are 1"):
-        NETWORK(torch.tensor([TEXT]), torch.zeros(1, 48))
+        NETWORK(torch.tensor([TEXT], device=HERE), torch.zeros(1, 48, device=HERE))
 
 
 def test_a_prompt_of_text_alone_needs_no_rows():
-    ids = torch.tensor([[0, *TEXT]])
+    ids = torch.tensor([[0, *TEXT]], device=HERE)
     logits = NETWORK(ids)
     assert (logits.shape, logits.dtype) == ((1, 11, 320), torch.float32)
-    assert torch.equal(logits, NETWORK(ids, torch.zeros(0, 48)))
+    assert torch.equal(logits, NETWORK(ids, torch.zeros(0, 48, device=HERE)))
 
 
 def test_rows_fill_the_image_places_in_order_and_nothing_else_changes():
-    ids = torch.tensor([[0, 300, 300, 13, 300, 73]])
-    rows = torch.arange(3.0)[:, None].expand(3, 48)
+    ids = torch.tensor([[0, 300, 300, 13, 300, 73]], device=HERE)
+    rows = torch.arange(3.0, device=HERE)[:, None].expand(3, 48)
     embedded = NETWORK.embed(ids, rows)[0]
     assert torch.equal(embedded[[1, 2, 4]], rows)
     assert torch.equal(embedded[[0, 3, 5]], NETWORK.decoder.embed(ids[0, [0, 3, 5]]))
 
 
 def test_two_images_in_one_prompt_are_told_apart_by_their_order():
-    ids = torch.tensor([[0] + [300] * 73 + [13] + [300] * 111 + TEXT])
+    ids = torch.tensor([[0] + [300] * 73 + [13] + [300] * 111 + TEXT], device=HERE)
     tiny, small = rows_of("tiny"), rows_of("small")
     right, wrong = NETWORK(ids, torch.cat([tiny, small]))[0], NETWORK(ids, torch.cat([small, tiny]))[0]
     assert not torch.equal(right.argmax(-1), wrong.argmax(-1))
@@ -188,8 +183,7 @@ def test_pages_encoded_together_have_the_rows_of_each_alone():
 
 
 def test_a_network_in_bfloat16_reads_nearly_the_same():
-    half = load_network(MICRO, read_config(MICRO), 300, device=torch.device("cpu"), dtype=None)
+    half = load_micro(dtype=None)
     rows = half.encode(make_views(PAGE, get_mode("tiny")))
     assert rows.dtype == torch.bfloat16
-    error = (half(TINY["input_ids"], rows)[0, -1] - TINY["logits_last"]).norm() / TINY["logits_last"].norm()
-    assert error < 0.1
+    assert error(half(TINY["input_ids"], rows)[0, -1], TINY["logits_last"]) < 0.1

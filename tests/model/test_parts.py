@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from dsocr.model import sam
 from dsocr.model.clip import quick_gelu
 from dsocr.model.config import read_config
 from dsocr.model.decoder import RMSNorm, causal_attention, rope_tables, rotate
@@ -68,14 +69,33 @@ def relative_attention_twin(attention, sheet):
 
 
 @pytest.mark.parametrize("learning", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize(("rows", "columns"), [(3, 3), (2, 4)])
-def test_relative_attention_is_its_quadruple_loop(rows, columns, learning):
+def test_relative_attention_is_its_quadruple_loop(rows, columns, fused, learning, monkeypatch):
+    monkeypatch.setattr(sam, "_fuses", lambda q: fused)
     attention = randomise(RelativeAttention(6, heads=2, side=rows))
     attention.column_table = torch.nn.Parameter(drawn(2 * columns - 1, 3), requires_grad=False)
     sheet = drawn(2, rows, columns, 6, seed=9)
     twin = torch.stack([relative_attention_twin(attention, image) for image in sheet])
     with torch.set_grad_enabled(learning):
         assert_close(attention(sheet), twin, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_fused_attention_learns_what_the_plain_one_learns(dtype, monkeypatch):
+    attention = randomise(RelativeAttention(64, heads=2, side=22)).requires_grad_(True)
+    sheet = drawn(2, 5, 5, 64, seed=9)
+
+    def learnt(fused):
+        monkeypatch.setattr(sam, "_fuses", lambda q: fused)
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            attended = attention(sheet)
+        assert attended.dtype == dtype
+        return [attended, *torch.autograd.grad(attended.square().mean(), list(attention.parameters()))]
+
+    tolerance = 1e-5 if dtype == torch.float32 else 0.02
+    for plain, fused in zip(learnt(False), learnt(True), strict=True):
+        assert (plain - fused).norm() <= tolerance * plain.norm()
 
 
 @given(SMALL, SMALL)
