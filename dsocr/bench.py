@@ -45,7 +45,8 @@ class Rate:
 
 def describe(network: Network, name: str) -> str:
     """Which machine, which model, what it is computed with."""
-    fast = f"compiled core ({library.level()})" if network.fast else "plain PyTorch"
+    means = "graphs of the decoder" if network.device.type == "cuda" else f"compiled core ({library.level()})"
+    fast = means if network.fast else "plain PyTorch"
     device = (
         torch.cuda.get_device_name() if network.device.type == "cuda" else platform.processor() or platform.machine()
     )

@@ -250,7 +250,7 @@ class Engine:
             vision += sequence.vision(count)
             wanted += range(len(ids) - turn.wanted, len(ids))
             spans.append(Span(sequence.blocks, sequence.read, sequence.read + count + len(turn.guesses)))
-        x = network.embed(torch.tensor([ids], device=network.device), torch.cat(vision) if vision else None)[0]
+        x = network.embed(torch.tensor([ids]), torch.cat(vision) if vision else None)[0]
         logits = network.step(x, Batch(self.pool, spans), wanted)
         # An answer holds no image: the id marks places that wait for vision rows.
         logits[:, network.image_token_id] = float("-inf")

@@ -65,14 +65,14 @@ class Network(nn.Module):
     def embed(self, ids: Tensor, vision: Tensor | None) -> Tensor:
         """Ids [b, n] → [b, n, width]; vision rows replace, in order, the places that hold the image id.
 
-        Raises ValueError when rows and places do not match in number: the published code drops a surplus
-        in silence.
+        Ids that lie on the CPU make nobody wait for another device. Raises ValueError when rows and places do not
+        match in number: the published code drops a surplus in silence.
         """
-        embedded: Tensor = self.decoder.embed(ids)
+        embedded: Tensor = self.decoder.embed(ids.to(self.device))
         places = ids == self.image_token_id
         wanted, given = int(places.sum()), 0 if vision is None else len(vision)
         if wanted != given:
             raise ValueError(f"the prompt has {wanted} image places, the vision rows are {given}")
         if vision is None:
             return embedded
-        return embedded.masked_scatter(places[..., None], vision.to(embedded.dtype))
+        return embedded.masked_scatter(places.to(self.device)[..., None], vision.to(embedded.dtype))

@@ -1,22 +1,24 @@
-"""Gives a network on a CPU its fast twins, where there is a compiled core for them; else it stays as it is."""
+"""Gives a network its fast twins, where this machine has what they need; else it stays as it is."""
 
 from __future__ import annotations
 
 import logging
+import os
 
 import torch
 
 from dsocr.kernels.library import level
 from dsocr.model.compiled import compile_decoder
 from dsocr.model.fast_encoder import speed_up_encoder
-from dsocr.model.network import Network
+from dsocr.model.network import FastDecoder, Network
 
 LOG = logging.getLogger(__name__)
+GRAPHS = "DSOCR_GRAPHS"  # the environment's variable that asks for CUDA graphs
 
 
 def speed_up(network: Network) -> None:
     """What is computed stays the same within the rounding of the dtype; the log says what it runs on."""
-    network.fast = compile_decoder(network.decoder)
+    network.fast = _graphed(network) if network.device.type == "cuda" else compile_decoder(network.decoder)
     speed_up_encoder(network.deep_encoder)
     LOG.info(
         "computing on %s in %s, with %s", network.device, str(network.dtype).removeprefix("torch."), _means(network)
@@ -32,7 +34,21 @@ def multiplies_bfloat16() -> bool:
     return ask is None or any(ask().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
+def _graphed(network: Network) -> FastDecoder | None:
+    """Only where it is asked for: no GPU has run it yet."""
+    if not os.environ.get(GRAPHS):
+        return None
+    try:
+        from dsocr.model.graphed import graph_decoder  # asked for only here: it loads Triton
+    except ImportError as missing:
+        LOG.info("no graphs of the decoder: %s", missing)
+        return None
+    return graph_decoder(network.decoder)
+
+
 def _means(network: Network) -> str:
+    if network.fast and network.device.type == "cuda":
+        return "graphs of the decoder"
     if network.fast:
         return f"the compiled core ({level()})"
     if network.device.type != "cpu" or level():
