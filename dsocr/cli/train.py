@@ -16,7 +16,7 @@ def train(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="A recipe in TOML, or nano: the recipe of the embedded checkpoint.",
+            help="A recipe in TOML; nano, that of the embedded checkpoint; or nano-gpu, one for a large GPU.",
             show_default="one stage from the options below",
         ),
     ] = None,
@@ -67,7 +67,7 @@ def train(
 
     def work() -> int:
         from dsocr.errors import InputError
-        from dsocr.training.recipe_file import NANO_RECIPE, one_stage, read_recipe
+        from dsocr.training.recipe_file import OWN_RECIPES, one_stage, read_recipe
         from dsocr.training.run import train as train_network
 
         top = {"folder": folder, "pairs": pairs, "held_out": held_out, "start": start, "lora": lora, "device": device}
@@ -82,7 +82,7 @@ def train(
                 f"--{next(iter(asked), 'mode').replace('_', '-')} goes without --config: set it in {config}"
             )
         else:
-            recipe = read_recipe(NANO_RECIPE if config == "nano" else Path(config).expanduser(), changed)
+            recipe = read_recipe(OWN_RECIPES.get(config, Path(config).expanduser()), changed)
         _join_others(recipe.device)
         train_network(recipe, note)
         return 0

@@ -27,6 +27,7 @@ _FAMILIES = re.compile(
     r"|Free(?:Sans|Serif|Mono)(?:Bold|Italic|Oblique)?"
 )
 _STYLE = re.compile(r"-?(Regular|Bold|Italic|Oblique)$")
+_SLANTED_OR_BOLD = re.compile("Bold|Italic|Oblique|Demi|cmunbx|cmunti")
 _MISSING_GLYPH = "\U0010fffe"
 
 
@@ -151,14 +152,25 @@ def _font_files() -> list[Path]:
 def _glyphs(path: Path) -> frozenset[str]:
     font = ImageFont.truetype(str(path), 24)
     missing = bytes(font.getmask(_MISSING_GLYPH))
-    return frozenset(character for character in ALPHABET if bytes(font.getmask(character)) != missing)
+    # Some fonts print nothing where they have no glyph.
+    drawn = (character for character in ALPHABET if bytes(font.getmask(character)) != missing)
+    return frozenset({" ", *drawn})
 
 
 def choose_font(rng: random.Random, fonts: Mapping[str, Path]) -> Path:
-    """Choose a font at random; a regular style is four times as likely as a bold or a slanted one."""
+    """Choose a font at random; a regular style is four times as likely as a bold or a slanted one, and one of the
+    families that nano is for three times as likely as another."""
     names = list(fonts)
-    weights = [1 if re.search(r"Bold|Italic|Oblique", name) else 4 for name in names]
+    weights = [(1 if _SLANTED_OR_BOLD.search(name) else 4) * (3 if _FAMILIES.fullmatch(name) else 1) for name in names]
     return fonts[rng.choices(names, weights)[0]]
+
+
+def bold_of(rng: random.Random, fonts: Mapping[str, Path], path: Path) -> Path | None:
+    """A bold font of the same family, of any if it has none."""
+    family = _STYLE.sub("", path.stem)
+    bold = [file for name, file in fonts.items() if "Bold" in name]
+    bold = [file for file in bold if _STYLE.sub("", file.stem) == family] or bold
+    return rng.choice(bold) if bold else None
 
 
 def draw_note(
@@ -252,12 +264,10 @@ def _heading(
     rng: random.Random, title: str, fonts: Mapping[str, Path], path: Path, size: int, room: float
 ) -> list[Paragraph]:
     """Make a heading of one bold line, of the body's family where that has one; nothing without title or font."""
-    family = _STYLE.sub("", path.stem)
-    bold = [file for name, file in fonts.items() if "Bold" in name]
-    bold = [file for file in bold if _STYLE.sub("", file.stem) == family] or bold
+    bold = bold_of(rng, fonts, path)
     if not title or not bold:
         return []
-    face = open_face(rng.choice(bold), round(size * rng.uniform(1.3 if "Bold" in path.stem else 1.15, 1.5)))
+    face = open_face(bold, round(size * rng.uniform(1.3 if "Bold" in path.stem else 1.15, 1.5)))
     lines = wrap(title, face, room)
     return [Paragraph(face, lines[:1], "# ")] if lines else []
 
@@ -323,13 +333,13 @@ def _painted(
     for line in lines:
         pen.text((line.left, line.baseline), line.text, font=line.face.font, fill=ink, anchor="ls")
     text = "".join(line.mark + line.text + line.after for line in lines)
-    centres = np.concatenate([np.zeros((0, 2), np.float32), *(_centres(line, width, height) for line in lines)])
+    centres = np.concatenate([np.zeros((0, 2), np.float32), *(centres_of(line, width, height) for line in lines)])
     inside = ((centres >= 0) & (centres < (width, height))).all(axis=1)
     seen = "".join(text[index] for index in np.flatnonzero(inside))
-    return Drawn(_worn(rng, image, noise), seen, centres[inside])
+    return Drawn(worn(rng, image, noise), seen, centres[inside])
 
 
-def _centres(line: Line, width: int, height: int) -> npt.NDArray[np.float32]:
+def centres_of(line: Line, width: int, height: int) -> npt.NDArray[np.float32]:
     """Return where the line's characters stand, float32 [characters, 2]; marks without ink stay on the page."""
     size = line.face.font.size
     edges = np.asarray(line.face.edges(line.text))
@@ -345,7 +355,7 @@ def _centres(line: Line, width: int, height: int) -> npt.NDArray[np.float32]:
     return np.stack([x, y], axis=1).astype(np.float32)
 
 
-def _worn(rng: random.Random, image: Image.Image, chance: float) -> npt.NDArray[np.uint8]:
+def worn(rng: random.Random, image: Image.Image, chance: float) -> npt.NDArray[np.uint8]:
     """Blur the page slightly, speckle it, or both, with the given chance."""
     blurred, speckled = rng.random() < chance, rng.random() < chance
     if blurred:

@@ -20,14 +20,17 @@ class Log:
         self.folder, self._say, self._silent = folder, say, silent
         self._began = self._said = time.monotonic()
         self._smooth: dict[str, float] = {}
+        self._named = ""
 
-    def step(self, stage: int, name: str, step: int, steps: int, figures: Mapping[str, float]) -> None:
+    def step(
+        self, stage: int, name: str, step: int, steps: int, figures: Mapping[str, float], *, last: bool = False
+    ) -> None:
         """The figures of a step; every so often, and at a stage's end, a readable line of their running means."""
         self._write({"stage": stage, "step": step, **figures})
-        if step == 1:
-            self._smooth = {}
+        if self._named != name:
+            self._smooth, self._named = {}, name
         self._smooth |= {key: 0.95 * self._smooth.get(key, value) + 0.05 * value for key, value in figures.items()}
-        if step == steps or time.monotonic() - self._said > _EVERY:
+        if last or step == steps or time.monotonic() - self._said > _EVERY:
             self._said = time.monotonic()
             self.say(f"{name} {step}/{steps} " + " ".join(f"{key} {value:.3f}" for key, value in self._smooth.items()))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TypeVar
@@ -34,16 +35,23 @@ from dsocr.training.batches import (
 )
 from dsocr.training.drawing import Drawn
 from dsocr.training.heads import Heads
+from dsocr.training.kinds import KINDS, pages_in
 from dsocr.training.log import Log
 from dsocr.training.lora import add_pairs, is_pair, merged
 from dsocr.training.losses import Features, Shown, crop_loss, page_loss, see
+from dsocr.training.muon import Muon
 from dsocr.training.pairs import deal
 from dsocr.training.recipe import Recipe, Stage
 from dsocr.training.rollouts import write_down
+from dsocr.training.sheet_batches import SheetBatch, sheet_batch
+from dsocr.training.sheet_loss import sheet_loss
 from dsocr.training.slips import Written
+from dsocr.training.supply import free_cores, supply
 
 _Size = TypeVar("_Size")
-_FREE = frozenset({"folder", "device", "measure_every", "save_every"})  # what may change when a run goes on
+_FREE = frozenset({"folder", "device", "measure_every", "save_every", "compiled"})  # what may change when a run goes on
+_LOGGED = {"cuda": 10}  # steps between two lines of the log
+_NO_MATRIX = re.compile(r"^heads\.|embed\.|\.head\.|positions|class_token|_table|router|sam\.patch\.|newline|separator")
 _AHEAD = 32  # batches that are written at once
 Measure = Callable[[Network], float]
 
@@ -73,6 +81,9 @@ class Trainer:
         self.small = next((with_small_decoder(network, s.small_decoder) for s in recipe.stage if s.small_decoder), None)
         self.stage, self.step = 0, 0
         self.optimiser: torch.optim.Optimizer | None = None
+        self.spent = 0.0  # seconds of the stage
+        self._sheets: Iterator[SheetBatch] | None = None
+        self._looked: dict[int, SheetBatch] = {}
         self._kept: dict[int, tuple[Features, PageBatch]] = {}
         self._rolled: dict[int, list[Written]] = {}
 
@@ -83,66 +94,100 @@ class Trainer:
             self._measure()
         while self.stage < len(self.recipe.stage):
             self._run_stage(self.recipe.stage[self.stage])
-            self.stage, self.step, self.optimiser = self.stage + 1, 0, None
+            self.stage, self.step, self.optimiser, self.spent = self.stage + 1, 0, None, 0.0
             self._kept.clear()
             self._rolled.clear()
+            self._looked.clear()
+            self._sheets = None
             self.save()
 
     def _run_stage(self, stage: Stage) -> None:
         if self.optimiser is None:
             self.begin(stage)
-        saved = time.monotonic()
-        while self.step < stage.steps:
-            figures = self.train_step(stage)
+        saved, began = time.monotonic(), time.monotonic() - self.spent
+        every, waiting = self.recipe.measure_every, list[Shown]()
+        while self.done(stage) < 1:
+            waiting.append(self.train_step(stage))
             self.step += 1
-            self.log.step(self.stage, stage.name, self.step, stage.steps, figures)
-            every = self.recipe.measure_every
-            if self.step == stage.steps or (every and self.step % every == 0):
+            self.spent = time.monotonic() - began
+            last = self.done(stage) >= 1
+            # A GPU is not waited for at each step.
+            if last or self.step % _LOGGED.get(self.network.device.type, 1) == 0:
+                figures = self._told(stage, waiting)
+                self.log.step(self.stage, stage.name, self.step, stage.steps, figures, last=last)
+                waiting.clear()
+            if last or (every and self.step % every == 0):
                 self._measure()
             if time.monotonic() - saved > self.recipe.save_every:
                 self.save()
                 saved = time.monotonic()
+
+    def done(self, stage: Stage) -> float:
+        """How much of the stage is over, 0 to 1: by the clock where it has minutes, else by steps."""
+        by_steps = self.step / stage.steps
+        return max(by_steps, self.spent / (60 * stage.minutes)) if stage.minutes else by_steps
+
+    def _told(self, stage: Stage, steps: Sequence[Shown]) -> dict[str, float]:
+        """The mean figures of some steps. InputError where the loss is no number any more."""
+        figures = _means(steps)
+        if not math.isfinite(figures.pop("norm")):
+            raise InputError(
+                f"stage {stage.name!r}, step {self.step}: the loss is no number any more; lower learning_rate"
+            )
+        return figures
 
     def begin(self, stage: Stage) -> None:
         """Let learn what the stage says, and nothing else, with a new optimiser."""
         self.pupil = self.small if stage.small_decoder and self.small else self.network
         self.network.requires_grad_(False)
         learning = self._learning(stage)
-        for parameter in learning:
+        for parameter in learning.values():
             parameter.requires_grad_(True)
-        groups = [
-            {"params": [p for p in learning if p.ndim >= 2], "weight_decay": 0.01},
-            {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
+        if stage.show == "sheets":
+            matrices = [p for name, p in learning.items() if p.ndim >= 2 and not _NO_MATRIX.search(name)]
+            known = {id(p) for p in matrices}
+            others = [p for p in learning.values() if id(p) not in known]
+            self.optimiser = Muon(
+                [
+                    {"params": matrices, "matrices": True, "weight_decay": 0.01},
+                    {"params": others, "share": 0.5},  # of the learning rate
+                ],
+                stage.learning_rate,
+            )
+            return
+        adam = [
+            {"params": [p for p in learning.values() if p.ndim >= 2], "weight_decay": 0.01},
+            {"params": [p for p in learning.values() if p.ndim < 2], "weight_decay": 0.0},
         ]
-        self.optimiser = torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.98), fused=True)
+        self.optimiser = torch.optim.AdamW(adam, lr=stage.learning_rate, betas=(0.9, 0.98), fused=True)
 
-    def _learning(self, stage: Stage) -> list[nn.Parameter]:
+    def _learning(self, stage: Stage) -> dict[str, nn.Parameter]:
+        """What learns, by its name."""
         eye = self.pupil.deep_encoder
-        parts: list[nn.Module] = [eye.sam] if stage.sam else []
-        parts += [eye.clip, eye.projector] if stage.encoder else []
-        parts += [self.pupil.decoder] if stage.decoder else []
-        named = [each for part in parts for each in part.named_parameters()]
+        parts: dict[str, nn.Module] = {"sam": eye.sam} if stage.sam else {}
+        parts |= {"clip": eye.clip, "projector": eye.projector} if stage.encoder else {}
+        parts |= {"decoder": self.pupil.decoder} if stage.decoder else {}
+        named = {f"{part}.{name}": p for part, module in parts.items() for name, p in module.named_parameters()}
         # Of an adapted network only the pairs learn.
-        learning = [p for name, p in named if not self.recipe.lora or is_pair(name)]
-        learning += [eye.newline, eye.separator] if stage.decoder and not self.recipe.lora else []
-        return learning + list(self.heads.parameters())
+        learning = {name: p for name, p in named.items() if not self.recipe.lora or is_pair(name)}
+        if stage.decoder and not self.recipe.lora:
+            learning |= {"newline": eye.newline, "separator": eye.separator}
+        return learning | {f"heads.{name}": p for name, p in self.heads.named_parameters()}
 
-    def train_step(self, stage: Stage) -> Mapping[str, float]:
-        """One step of the optimiser from `accumulate` batches; gives back their mean figures."""
+    def train_step(self, stage: Stage) -> Shown:
+        """One step of the optimiser from `accumulate` batches; gives back their mean figures, still on the device."""
         assert self.optimiser is not None
         for group in self.optimiser.param_groups:
-            group["lr"] = stage.learning_rate * rate(self.step, stage)
+            group["lr"] = stage.learning_rate * rate(self.step, self.done(stage), stage) * group.get("share", 1.0)
         self.optimiser.zero_grad(set_to_none=True)
         batches = [self._teach(stage, self.step * stage.accumulate + index) for index in range(stage.accumulate)]
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         average_gradients(parameters)
-        norm = nn.utils.clip_grad_norm_(parameters, 1.0)
-        if not math.isfinite(norm):
-            raise InputError(
-                f"stage {stage.name!r}, step {self.step + 1}: the loss is no number any more; lower learning_rate"
-            )
+        norm = nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], 1.0)
+        if self.network.device.type not in _LOGGED:
+            self._told(stage, [{"norm": norm}])
         self.optimiser.step()
-        return _means(batches)
+        return _mean(batches) | {"norm": norm}
 
     def _teach(self, stage: Stage, place: int) -> Shown:
         """The gradients of one batch."""
@@ -164,6 +209,11 @@ class Trainer:
 
     def loss(self, stage: Stage, place: int) -> tuple[Tensor, Shown]:
         """The loss of the batch at a place of the stage, and figures for the log."""
+        if stage.show == "sheets":
+            sheets = self._sheet_batch(stage, place)
+            fade = min(1.0, (1 - self.done(stage)) / max(1e-9, 1 - stage.fade_from))
+            compiled = self.recipe.compiled and self.network.device.type == "cuda"
+            return sheet_loss(self.pupil, self.heads, sheets, stage, fade, compiled=compiled)
         if stage.show == "crops":
             alike, own = self._chances(place)
             side = choose(alike, stage.crops)
@@ -208,6 +258,37 @@ class Trainer:
         else:
             written, shop = [slipped(drawn.rng, drawn.shop, note, stage) for note in drawn.notes], drawn.shop
         return note_batch(drawn.rng, shop, drawn.notes, drawn.mode, written)
+
+    def _sheet_batch(self, stage: Stage, place: int) -> SheetBatch:
+        """The sheets that are shown at a place of the stage, on the device."""
+        number = number_at(stage, self.recipe.seed, self.stage, place)
+        if number in self._looked:
+            return self._looked[number]
+        if self._sheets is None:
+            newest = -(-place // stage.seen)
+            self._sheets = supply(lambda at: self.sheets(stage, at), newest, free_cores(self.network.device))
+        # A run that goes on may ask for one that was drawn before it was killed.
+        batch = next(self._sheets) if place % stage.seen == 0 else self.sheets(stage, number)
+        self._looked[number] = batch.to(self.network.device)
+        if len(self._looked) > stage.pool:
+            del self._looked[min(self._looked)]
+        return self._looked[number]
+
+    def sheets(self, stage: Stage, number: int) -> SheetBatch:
+        """The batch of whole pages of that number in the stage: it follows from the seed and the number alone."""
+        alike, own = self._chances(number)
+        kind = choose(alike, stage.kinds)
+        count = pages_in(stage.places, KINDS[kind])
+        return sheet_batch(
+            own,
+            self._shop(own, stage),
+            kind,
+            count,
+            weights=stage.text,
+            crowded=stage.full,
+            corrupted=stage.corrupted,
+            slips=stage.slips,
+        )
 
     def _size(self, stage: Stage, number: int) -> tuple[Mode, int, random.Random, random.Random]:
         """The mode of a batch and how many pages are in it, and the chances of `_chances` that go on from there."""
@@ -258,6 +339,7 @@ class Trainer:
         state = {
             "stage": self.stage,
             "step": self.step,
+            "spent": self.spent,
             "recipe": self._asked(),
             "network": {name: tensor for name, tensor in self.network.state_dict().items() if self._changes(name)},
             "small": self.small.decoder.state_dict() if self.small else None,
@@ -283,6 +365,7 @@ class Trainer:
                 "folder"
             )
         self.stage, self.step, self.optimiser = state["stage"], state["step"], None
+        self.spent = state["spent"]
         self.network.load_state_dict(state["network"], strict=not self.recipe.lora)
         self.heads.load_state_dict(state["heads"])
         if self.small:
@@ -321,10 +404,12 @@ def of_same_area(count: int, smallest: int, side: int) -> int:
     return max(1, round(count * (smallest / side) ** 2))
 
 
-def rate(step: int, stage: Stage) -> float:
-    """Learning rate over the stage's own: a short warm-up, level, then falling in a line to a twentieth."""
+def rate(step: int, done: float, stage: Stage) -> float:
+    """Learning rate over the stage's own: a short warm-up, level, then falling in a line to a twentieth.
+
+    done: how much of the stage is over.
+    """
     warm = min(1.0, (step + 1) / min(50, max(1, stage.steps // 4)))
-    done = step / stage.steps
     return warm * min(1.0, max(0.05, (1 - done) / max(1e-9, 1 - stage.decay_from)))
 
 
@@ -382,8 +467,13 @@ def start_weights(network: nn.Module) -> None:
             nn.init.normal_(parameter, std=(parameter[0].numel()) ** -0.5)
 
 
+def _mean(batches: Sequence[Shown]) -> Shown:
+    """The mean of each figure over the batches that have it, on the device."""
+    names = dict.fromkeys(name for shown in batches for name in shown)
+    return {name: torch.stack([shown[name].float() for shown in batches if name in shown]).mean() for name in names}
+
+
 def _means(batches: Sequence[Shown]) -> dict[str, float]:
-    """The mean of each figure over the batches that have it; the device is waited for once."""
-    names = list(dict.fromkeys(name for shown in batches for name in shown))
-    means = [torch.stack([shown[name].float() for shown in batches if name in shown]).mean() for name in names]
-    return dict(zip(names, torch.stack(means).tolist(), strict=True))
+    """The same in numbers; the device is waited for once."""
+    means = _mean(batches)
+    return dict(zip(means, torch.stack([mean.to(torch.float32) for mean in means.values()]).tolist(), strict=True))

@@ -10,10 +10,11 @@ from typing import Literal
 from dsocr.errors import InputError
 from dsocr.pages.modes import get_mode
 from dsocr.prompts import IMAGE, resolve_prompt
+from dsocr.training.kinds import KINDS
 
 NOTHING = "nothing"
 _MOST_SLIPS = 0.05
-Shown = Literal["crops", "notes", "pairs"]
+Shown = Literal["crops", "notes", "pairs", "sheets"]
 Precision = Literal["auto", "bfloat16", "float32"]
 
 
@@ -21,14 +22,17 @@ Precision = Literal["auto", "bfloat16", "float32"]
 class Stage:
     """One stretch of training.
 
-    show: pairs (your pages), notes (drawn pages), or crops (drawn sheets of dense print, for the encoder alone). A
-    step is of `accumulate` batches, a batch of `batch` pages of the smallest view, of larger ones as many as have
-    the same area. modes: how pages are looked at, by their share; crops: the sides of crops in pixels and their
-    shares.
+    show: pairs (your pages), sheets (whole drawn pages in every mode, for a GPU), notes (small drawn pages), or crops
+    (drawn sheets of dense print, for the encoder alone). A step is of `accumulate` batches, a batch of `batch` pages of
+    the smallest view, of larger ones as many as have the same area. modes: how pages are looked at, by their share;
+    crops: the sides of crops in pixels and their shares.
 
     What learns: sam, encoder (CLIP and the projector), decoder; small_decoder: in the decoder's place a small dense
     one of that many layers, which stays behind: the paper's first stage. balance: the weight of the routers' balance
     loss. decay_from: the share of the steps after which the learning rate falls to a twentieth.
+
+    minutes: where given, the stage takes so long, however many steps that are, and steps is the most; the learning
+    rate then falls by the clock.
 
     seen: how many times a page is shown, on average; the last `pool` batches may come again, and what SAM, which must
     rest then, makes of them is kept.
@@ -40,6 +44,10 @@ class Stage:
     for which it is given what it has written about the pages itself (training/rollouts.py). dense, guide: weights of
     the training-only losses (cells; where to read next). forced: the share of pages whose gaze is forced, falling to
     zero half-way.
+
+    Sheets: kinds, by their shares (training/kinds.py), a batch being as many pages as have `places` places of the
+    prompt together; full: the chance of a page with as much text as its kind can have. fade_from: the share
+    of the steps after which the training-only losses fall to nothing. Matrices are moved by Muon, all else by AdamW.
     """
 
     name: str
@@ -68,6 +76,10 @@ class Stage:
     dense: float = 0.0
     guide: float = 0.0
     forced: float = 0.0
+    fade_from: float = 1.0
+    minutes: float = 0.0
+    kinds: Mapping[str, float] = field(default_factory=lambda: {"small": 1.0})
+    places: int = 1
 
     @property
     def draws(self) -> bool:
@@ -86,11 +98,15 @@ class Stage:
             raise InputError(f"{self._said}: modes and crops need shares above 0")
         if any(side % 64 for side in self.crops):
             raise InputError(f"{self._said}: the sides of crops must be multiples of 64 pixels")
+        unknown = sorted(set(self.kinds) - set(KINDS))
+        if unknown or not self.kinds or min(self.kinds.values()) <= 0:
+            said = f"kind {unknown[0]!r} is unknown" if unknown else "kinds need shares above 0"
+            raise InputError(f"{self._said}: {said}; known: {', '.join(KINDS)}")
         if not (self.sam or self.encoder or self.decoder):
             raise InputError(f"{self._said}: nothing learns; set sam, encoder or decoder")
         if self.show == "crops" and (self.decoder or self.seen > 1):
             raise InputError(f"{self._said}: crops have no text to write and are new each time; decoder false, seen 1")
-        if self.seen > 1 and self.sam:
+        if self.seen > 1 and self.sam and self.show != "sheets":
             raise InputError(f"{self._said}: pages are seen again while SAM rests; seen = 1 or sam = false")
         if self.show == "pairs" and (self.dense or self.guide or self.forced or self.slips or self.rolled):
             raise InputError(f"{self._said}: dense, guide, forced, slips and rolled need drawn pages: set them to 0")
@@ -114,7 +130,8 @@ class Recipe:
     pairs, held_out: folders of images, each with its text; without held_out, keep_back of the pairs (or drawn pages)
     are kept from training. They are read every measure_every steps and at every stage's end; 0 reads none but at the
     run's begin and end. prompts: one is chosen for each page; pages are measured under the first, in the first of the
-    last stage's modes. fonts: names or files of the fonts to draw with; none: DejaVu, Liberation and FreeFont.
+    last stage's modes. compiled: on a GPU the layers that read sheets are compiled, which takes a minute or two. fonts:
+    names or files of the fonts to draw with; none: DejaVu, Liberation and FreeFont.
     """
 
     folder: Path
@@ -130,6 +147,7 @@ class Recipe:
     keep_back: int = 8
     measure_every: int = 0
     save_every: float = 120.0
+    compiled: bool = True
     prompts: tuple[str, ...] = ("document",)
     fonts: tuple[str, ...] = ()
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from dsocr.errors import InputError
 from dsocr.training.recipe import Recipe
 
-NANO_RECIPE = Path(__file__).with_name("nano.toml")
+OWN_RECIPES = {name: Path(__file__).with_name(f"{name}.toml") for name in ("nano", "nano-gpu")}
 _Made = TypeVar("_Made")
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 

@@ -26,6 +26,7 @@ from dsocr.training.run import train
 LOOK = Stage("look", 3, 1e-3, "crops", batch=2, sam=True, decoder=False, crops={128: 1.0})
 READ = Stage("read", 3, 1e-3, "notes", modes={"tiny": 1.0}, dense=0.5, guide=0.5, forced=0.5, corrupted=0.1)
 PAIRS = Stage("pairs", 3, 1e-3, "pairs", batch=2, modes={"tiny": 1.0}, sam=True)
+SHEETS = Stage("sheets", 5, 1e-3, "sheets", kinds={"tiny": 1.0}, places=1200, seen=2, pool=2, sam=True, guide=0.5)
 AGAIN = replace(READ, name="again", steps=12, seen=3, pool=2)
 
 
@@ -54,13 +55,13 @@ def write_recipe(folder: Path, start: Path, pairs: Path, more: str, stage: str) 
 
 @pytest.mark.parametrize("lora", [0, 2])
 def test_a_run_that_stopped_goes_on_to_the_same_weights(trainer, tmp_path, lora):
-    stages = (replace(LOOK, steps=2), replace(AGAIN, steps=4), PAIRS)
+    stages = (replace(LOOK, steps=2), replace(AGAIN, steps=4), *(() if lora else (SHEETS,)), PAIRS)
     start = "nano" if lora else "nothing"
     whole = trainer(*stages, folder=tmp_path / "whole", lora=lora, start=start)
     whole.run()
     cut = trainer(*stages, folder=tmp_path / "cut", lora=lora, start=start, save_every=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cut, "train_step", stop_after(6, cut.train_step))
+        patch.setattr(cut, "train_step", stop_after(6 if lora else 9, cut.train_step))
         with pytest.raises(KeyboardInterrupt):
             cut.run()
     again = trainer(*stages, folder=tmp_path / "cut", lora=lora, start=start, save_every=0)
@@ -237,7 +238,17 @@ def test_a_loss_that_is_no_number_stops_the_run(trainer):
         run.train_step(PAIRS)
 
 
+def test_a_stage_of_minutes_ends_by_the_clock(trainer, tmp_path):
+    run = trainer(replace(SHEETS, steps=10**6, minutes=0.03, learning_rate=1e-2), folder=tmp_path / "run")
+    run.run()
+    entries = losses(tmp_path / "run")
+    assert 1 < len(entries) < 1000
+    assert run.stage == 1
+    assert entries[-1]["loss"] < entries[0]["loss"]
+
+
 def test_the_rate_warms_up_stays_and_falls():
     stage = replace(LOOK, steps=1000, decay_from=0.5)
-    assert rate(0, stage) < rate(30, stage) < rate(100, stage) == rate(400, stage) == 1.0
-    assert rate(400, stage) > rate(800, stage) > rate(999, stage) == pytest.approx(0.05)
+    rates = {step: rate(step, step / 1000, stage) for step in (0, 30, 100, 400, 800, 999)}
+    assert rates[0] < rates[30] < rates[100] == rates[400] == 1.0
+    assert rates[400] > rates[800] > rates[999] == pytest.approx(0.05)

@@ -13,9 +13,11 @@ from dsocr.pages.tiling import make_views
 from dsocr.training.batches import crop_batch, pair_batch
 from dsocr.training.losses import balance, crop_loss, lay_out, page_loss, see
 from dsocr.training.recipe import Stage
+from dsocr.training.sheet_loss import sheet_loss
 
 NOTES = Stage("notes", 4, 1e-3, "notes", modes={"tiny": 1.0}, sam=True, dense=0.5, guide=0.5)
 CROPS = Stage("crops", 4, 1e-3, "crops", batch=1, sam=True, decoder=False, crops={128: 1.0})
+SHEETS = Stage("sheets", 4, 1e-3, "sheets", kinds={"tiny": 1.0}, sam=True, dense=0.5, guide=0.5)
 PAIRS = Stage("pairs", 4, 1e-3, "pairs", batch=2, modes={"tiny": 1.0}, sam=True)
 
 
@@ -26,7 +28,7 @@ def exact(monkeypatch) -> None:
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
 
 
-@pytest.mark.parametrize(("stage", "lora"), [(NOTES, 0), (CROPS, 0), (PAIRS, 2)])
+@pytest.mark.parametrize(("stage", "lora"), [(NOTES, 0), (CROPS, 0), (PAIRS, 2), (SHEETS, 0)])
 def test_gradients_are_those_of_finite_differences(trainer, exact, stage, lora):
     run = trainer(stage, lora=lora, start="nano")
     run.network.double(), run.heads.double()
@@ -52,6 +54,9 @@ def loss_of(run, stage: Stage):
     if stage.show == "crops":
         crops = crop_batch(random.Random(0), run.shop, 1, 128, (1.0, 1.5))
         return lambda: crop_loss(run.network, run.heads, crops, stage)[0]
+    if stage.show == "sheets":
+        sheets = run.sheets(stage, 0)
+        return lambda: sheet_loss(run.network, run.heads, sheets, stage, 1.0)[0]
     batch, eye = run.pages(stage, 0), run.network.deep_encoder
     forced = torch.zeros(len(batch.layouts), dtype=torch.bool)
     return lambda: page_loss(run.network, run.heads, see(eye, batch, learns=True), batch, stage, forced)[0]

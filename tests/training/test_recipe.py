@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from dsocr.errors import InputError
+from dsocr.training.kinds import KINDS
 from dsocr.training.recipe import NOTHING, Stage
-from dsocr.training.recipe_file import NANO_RECIPE, one_stage, parse_recipe, read_recipe
+from dsocr.training.recipe_file import OWN_RECIPES, one_stage, parse_recipe, read_recipe
 
 WHOLE = """
 folder = "out"
@@ -94,8 +95,31 @@ def test_options_alone_make_one_stage():
 
 
 def test_nano_has_a_recipe_from_nothing():
-    recipe = read_recipe(NANO_RECIPE, {"folder": Path("elsewhere")})
+    recipe = read_recipe(OWN_RECIPES["nano"], {"folder": Path("elsewhere")})
     assert recipe.start == NOTHING
     assert recipe.folder == Path("elsewhere")
     assert [stage.show for stage in recipe.stage] == ["crops", "crops", "notes", "notes", "notes"]
     assert all(stage.seen == 3 for stage in recipe.stage if stage.show == "notes")
+
+
+def test_nano_has_a_recipe_for_a_gpu_that_shows_every_kind_of_page_but_the_smallest():
+    recipe = read_recipe(OWN_RECIPES["nano-gpu"], {})
+    assert recipe.start == NOTHING
+    assert {stage.show for stage in recipe.stage} == {"sheets"}
+    assert set(recipe.stage[-1].kinds) == set(KINDS) - {"tiny"}
+    assert all(stage.minutes for stage in recipe.stage)
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        (
+            {"show": "sheets", "kinds": {"posters": 1.0}},
+            "kind 'posters' is unknown; known: tiny, small, notes, letters",
+        ),
+        ({"show": "sheets", "kinds": {"tiny": 0.0}}, "kinds need shares above 0"),
+    ],
+)
+def test_kinds_of_pages_must_be_known(stage, said):
+    with pytest.raises(InputError, match=said):
+        one_stage({"folder": Path("o"), "pairs": Path("p")}, stage, "base")

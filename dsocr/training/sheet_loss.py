@@ -1,0 +1,284 @@
+"""What a batch of whole pages teaches, without a wait for the device: every shape is known beforehand.
+
+The network's own layers, taken apart so that a compiler meets few shapes: what is done place by place is done for all
+places of a batch at once, attention alone knows of pages. `tests/training/test_sheet_loss.py` holds it against the
+plain network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from math import gcd
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dsocr.model.clip import ClipLayer
+from dsocr.model.decoder import DecoderLayer, causal_attention, rope_tables
+from dsocr.model.deep_encoder import DeepEncoder
+from dsocr.model.moe import MixtureOfExperts, SwiGLU
+from dsocr.model.network import Network
+from dsocr.model.sam import SamLayer
+from dsocr.training.heads import GUIDED_LAYERS, Heads
+from dsocr.training.losses import Shown
+from dsocr.training.recipe import Stage
+from dsocr.training.sheet_batches import SheetBatch, look_at
+from dsocr.views import PIXELS_PER_TOKEN
+
+_STACK, _SMALL_STACK, _SMALL = 16, 32, 640  # views in a stack; more of sides up to 640 pixels
+_EMPTY_WEIGHT = 0.3  # of cells with nothing in them
+_Step = Callable[..., Any]
+
+
+def sheet_loss(
+    network: Network, heads: Heads, batch: SheetBatch, stage: Stage, fade: float, *, compiled: bool = False
+) -> tuple[Tensor, Shown]:
+    """The loss of a batch on its device, and figures for the log; fade: what training-only losses count, 1 to 0."""
+    eye, layout = network.deep_encoder, batch.layout
+    with torch.autocast(network.device.type, enabled=False):  # bfloat16 has too few digits for pixels
+        overviews, tiles = look_at(batch, network.dtype)
+    tiled = bool(batch.grid[0])
+    with torch.set_grad_enabled(stage.sam):
+        wide_sheet, wide_features = _look(eye, overviews, compiled)
+        close_sheet, close_features = _look(eye, tiles, compiled) if tiled else (wide_sheet, wide_features)
+    wide = _fuse(eye, wide_features, compiled)
+    close = _fuse(eye, close_features, compiled) if tiled else wide
+    total, shown = wide.new_zeros((), dtype=torch.float32), Shown()
+    if stage.dense * fade:
+        near, near_right = cells_loss(heads.dense.patch_logits(close_sheet), batch.labels)
+        far, far_right = cells_loss(heads.dense.token_logits(close), batch.labels)
+        total = total + stage.dense * fade * (near + far)
+        shown |= {"patch": near_right, "token": far_right}
+    if not stage.decoder:
+        return total, shown
+    vision = arrange(batch, wide, close if tiled else None, eye)
+    seen = len(layout)
+    x = network.decoder.embed(batch.ids).to(torch.float32)
+    x = torch.cat([x[:, :1], vision.float(), x[:, 1 + seen :]], dim=1)
+    hidden, given, even = read(network, x, compiled)
+    logits, targets = network.decoder.logits(hidden[:, seen:]), batch.targets[:, seen:]
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+    told = targets >= 0
+    right = ((logits.detach().argmax(-1) == targets) & told).sum() / told.sum().clamp(min=1)
+    shown |= {"loss": loss.detach(), "right": right}
+    total = total + loss + stage.balance * even
+    if stage.guide * fade:
+        guided, more = _guided_loss(network, heads, given, batch)
+        total, shown = total + stage.guide * fade * guided, shown | more
+    return total, shown
+
+
+def _guided_loss(network: Network, heads: Heads, given: list[Tensor], batch: SheetBatch) -> tuple[Tensor, Shown]:
+    """How little the guided layers look at the next character, and how badly the layer after them knows its cell."""
+    guided = [index for index in GUIDED_LAYERS if index < len(given)]
+    gazes = {index: gaze_loss(_layer(network, index), given[index], batch) for index in guided}
+    total = torch.stack(list(gazes.values())).mean()
+    shown = {f"gaze {index}": each.detach() for index, each in gazes.items()}
+    after = guided[-1] + 1
+    if after < len(given):
+        known = _layer(network, after).attention_norm(_at(given[after], batch.asked))
+        logits = heads.reading.cell(known).float().flatten(0, 1)
+        cell = F.cross_entropy(logits, batch.cells.flatten(), ignore_index=-100)
+        total, shown["cell"] = total + 0.3 * cell, cell.detach()
+    return total, shown
+
+
+def cells_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy over cells [..., classes], empty ones counting less; and the accuracy over inked cells."""
+    flat, wanted = logits.flatten(0, -2).float(), labels.flatten().long()
+    each = F.cross_entropy(flat, wanted, reduction="none")
+    inked = wanted > 0
+    weight = torch.where(inked, 1.0, _EMPTY_WEIGHT)
+    right = ((flat.detach().argmax(-1) == wanted) & inked).sum() / inked.sum().clamp(min=1)
+    return (each * weight).sum() / weight.sum(), right
+
+
+def arrange(batch: SheetBatch, wide: Tensor, close: Tensor | None, eye: DeepEncoder) -> Tensor:
+    """Tokens of overviews [b, n², width] and tiles [b · t, m², width] → the pages' rows [b, places, width]."""
+    pages, width = len(wide), wide.shape[-1]
+    newline, separator = (each.to(wide.dtype) for each in (eye.newline, eye.separator))
+    parts = []
+    if close is not None:
+        columns, rows = batch.grid
+        side = round(close.shape[1] ** 0.5)
+        sheet = close.reshape(pages, rows, columns, side, side, width).transpose(2, 3)
+        parts.append(_end_rows(sheet.reshape(pages, rows * side, columns * side, width), newline))
+    side = round(wide.shape[1] ** 0.5)
+    parts.append(_end_rows(wide.reshape(pages, side, side, width), newline))
+    return torch.cat([*parts, separator.expand(pages, 1, width)], dim=1)
+
+
+def read(network: Network, x: Tensor, compiled: bool) -> tuple[Tensor, list[Tensor], Tensor]:
+    """Embeddings [b, n, width] → hidden states, what each layer was given, and the sum of the balance losses."""
+    decoder = network.decoder
+    pages, places, width = x.shape
+    config = decoder.config
+    cos, sin = rope_tables(torch.arange(places, device=x.device), config, x)
+    cos, sin = (each.repeat(pages, 1)[:, None] for each in (cos, sin))
+    rows = x.reshape(-1, width)
+    given: list[Tensor] = []
+    even = x.new_zeros(())
+    for layer in decoder.layers:
+        assert isinstance(layer, DecoderLayer)
+        given.append(rows.reshape(pages, places, width))
+        q, k, v = _chosen(before_attention, compiled)(layer, rows, cos, sin)
+        heads = [part.reshape(pages, places, -1, config.head_dim).transpose(1, 2) for part in (q, k, v)]
+        attended = causal_attention(*heads).transpose(1, 2).reshape(-1, config.heads * config.head_dim)
+        if isinstance(layer.ffn, MixtureOfExperts):
+            rows, own = _chosen(after_with_experts, compiled)(layer, rows, attended)
+            even = even + own
+        else:
+            rows = _chosen(after_attention, compiled)(layer, rows, attended)
+    return decoder.norm(rows.reshape(pages, places, width)), given, even
+
+
+def before_attention(layer: DecoderLayer, rows: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows [n, width] → rotated q, k and plain v, each [n, heads, head dim]."""
+    attention = layer.attention
+    normed = layer.attention_norm(rows)
+    dim = cos.shape[-1]
+    q, k, v = (part(normed).reshape(len(rows), -1, dim) for part in (attention.q, attention.k, attention.v))
+    return _turned(q, cos, sin), _turned(k, cos, sin), v
+
+
+def after_attention(layer: DecoderLayer, rows: Tensor, attended: Tensor) -> Tensor:
+    """What attention gathered [n, width] is taken in, and the feed-forward follows."""
+    rows = rows + layer.attention.out(attended)
+    return rows + cast(Tensor, layer.ffn(layer.ffn_norm(rows)))
+
+
+def after_with_experts(layer: DecoderLayer, rows: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
+    """The same with a mixture of experts, all of which are asked; and the router's balance loss."""
+    rows = rows + layer.attention.out(attended)
+    mixed, even = all_experts(cast(MixtureOfExperts, layer.ffn), layer.ffn_norm(rows))
+    return rows + mixed, even
+
+
+def all_experts(moe: MixtureOfExperts, x: Tensor) -> tuple[Tensor, Tensor]:
+    """[n, width] → [n, width] and the balance loss: every expert answers, those that were not chosen count nothing.
+
+    For few and narrow experts: one wide product in the place of many whose sizes only the device knows.
+    """
+    experts = [cast(SwiGLU, expert) for expert in moe.experts]
+    gate, up = (torch.cat([getattr(expert, name).weight for expert in experts]) for name in ("gate", "up"))
+    down = torch.cat([expert.down.weight for expert in experts], dim=1)
+    with torch.autocast(x.device.type, enabled=False):
+        probabilities = F.linear(x.float(), moe.router.weight.float()).softmax(-1)
+    top, chosen = probabilities.topk(moe.per_token, dim=-1)
+    if moe.renormalise:
+        top = top / top.sum(-1, keepdim=True)
+    share = torch.zeros_like(probabilities).scatter(1, chosen, top * moe.scale)
+    asked = (share.detach() > 0).float().mean(0) / moe.per_token
+    even = len(experts) * (asked * probabilities.mean(0)).sum()
+    inner = F.silu(F.linear(x, gate)) * F.linear(x, up)
+    weighted = inner.reshape(len(x), len(experts), -1) * share[..., None].to(inner.dtype)
+    return F.linear(weighted.flatten(1), down) + moe.shared(x), even
+
+
+def gaze_loss(layer: DecoderLayer, given: Tensor, batch: SheetBatch) -> Tensor:
+    """How little all heads but the last look at the place of the next character, at the places that are asked."""
+    attention = layer.attention
+    normed = layer.attention_norm(given)
+    pages, places, _ = normed.shape
+    dim = attention.q.out_features // attention.heads
+    cos, sin = rope_tables(torch.arange(places, device=given.device), _Dims(dim), normed)  # type: ignore[arg-type]
+    asked = batch.asked.clamp(min=0)
+    q = attention.q(_at(normed, batch.asked)).reshape(pages, asked.shape[1], -1, dim)
+    k = attention.k(normed).reshape(pages, places, -1, dim)
+    q = _turned(q, cos[asked][:, :, None], sin[asked][:, :, None]).transpose(1, 2)[:, :-1]
+    k = _turned(k, cos[:, None], sin[:, None]).transpose(1, 2)[:, :-1]
+    logits = (q @ k.transpose(-1, -2)).float() * dim**-0.5  # [b, heads - 1, asked, places]
+    later = torch.arange(places, device=given.device) > asked[..., None]
+    logits = logits.masked_fill(later[:, None], float("-inf"))
+    wanted = batch.places[:, None].expand(-1, logits.shape[1], -1)
+    return F.cross_entropy(logits.flatten(0, 2), wanted.flatten(), ignore_index=-100)
+
+
+class _Dims:
+    """As much of a decoder's configuration as rotary tables want."""
+
+    rope_theta = 10000.0
+
+    def __init__(self, head_dim: int) -> None:
+        self.head_dim = head_dim
+
+
+def _look(eye: DeepEncoder, views: Tensor, compiled: bool) -> tuple[Tensor, Tensor]:
+    """SAM's sheet and its features, layer after layer."""
+    parts = [_look_once(eye, some, compiled) for some in _alike(views, views.shape[-1], compiled)]
+    return torch.cat([sheet for sheet, _ in parts]), torch.cat([features for _, features in parts])
+
+
+def _look_once(eye: DeepEncoder, views: Tensor, compiled: bool) -> tuple[Tensor, Tensor]:
+    sheet: Tensor = eye.sam.patch(views.contiguous()).permute(0, 2, 3, 1)
+    sheet = sheet + eye.sam.positions_for(sheet.shape[1])
+    for layer in eye.sam.layers:
+        sheet = _chosen(_sam_layer, compiled)(layer, sheet)
+    return sheet, _chosen(_compress, compiled)(eye.sam, sheet)
+
+
+def _fuse(eye: DeepEncoder, features: Tensor, compiled: bool) -> Tensor:
+    """As DeepEncoder.fuse."""
+    return torch.cat(
+        [_fuse_once(eye, some, compiled) for some in _alike(features, PIXELS_PER_TOKEN * features.shape[-1], compiled)]
+    )
+
+
+def _fuse_once(eye: DeepEncoder, features: Tensor, compiled: bool) -> Tensor:
+    close = features.flatten(2).transpose(1, 2)
+    clip = eye.clip
+    seen = torch.cat([clip.class_token.to(close.dtype).expand(len(close), 1, -1), close], dim=1)
+    tokens: Tensor = clip.first_norm(seen + clip.positions_for(features.shape[-1]))
+    for layer in clip.layers:
+        tokens = _chosen(_clip_layer, compiled)(layer, tokens)
+    joined: Tensor = eye.projector(torch.cat([tokens[:, 1:], close.to(tokens.dtype)], dim=-1))
+    return joined
+
+
+def _alike(views: Tensor, side: int, compiled: bool) -> tuple[Tensor, ...]:
+    """Views in stacks of one height whatever the batch is, so that little is compiled; together where nothing is."""
+    most = _SMALL_STACK if side <= _SMALL else _STACK
+    return torch.split(views, gcd(len(views), most)) if compiled else (views,)
+
+
+def _sam_layer(layer: SamLayer, sheet: Tensor) -> Tensor:
+    return cast(Tensor, layer(sheet))
+
+
+def _compress(sam: Any, sheet: Tensor) -> Tensor:
+    return cast(Tensor, sam.compress(sheet))
+
+
+def _clip_layer(layer: ClipLayer, tokens: Tensor) -> Tensor:
+    return cast(Tensor, layer(tokens))
+
+
+def _chosen(step: _Step, compiled: bool) -> _Step:
+    return _compiled(step) if compiled else step
+
+
+@cache
+def _compiled(step: _Step) -> _Step:
+    return torch.compile(step, dynamic=False)
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    return (x * cos + torch.cat([-second, first], dim=-1) * sin).to(x.dtype)
+
+
+def _at(rows: Tensor, asked: Tensor) -> Tensor:
+    """Those of the rows [b, n, width] that are asked for [b, q]."""
+    return rows.gather(1, asked.clamp(min=0)[..., None].expand(-1, -1, rows.shape[-1]))
+
+
+def _end_rows(sheet: Tensor, newline: Tensor) -> Tensor:
+    pages, rows, _, width = sheet.shape
+    return torch.cat([sheet, newline.expand(pages, rows, 1, width)], dim=2).reshape(pages, -1, width)
+
+
+def _layer(network: Network, index: int) -> DecoderLayer:
+    return cast(DecoderLayer, network.decoder.layers[index])
