@@ -22,7 +22,7 @@ from dsocr.training.loop import Trainer
 from dsocr.training.recipe import Stage
 from dsocr.training.recipe_file import OWN_RECIPES, read_recipe
 from dsocr.training.run import open_trainer
-from dsocr.training.supply import free_cores, supply
+from dsocr.training.sheets.supply import free_cores, supply
 
 
 def main() -> None:

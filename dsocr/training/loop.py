@@ -35,7 +35,6 @@ from dsocr.training.batches import (
 )
 from dsocr.training.drawing import Drawn
 from dsocr.training.heads import Heads
-from dsocr.training.kinds import KINDS, pages_in
 from dsocr.training.log import Log
 from dsocr.training.lora import add_pairs, is_pair, merged
 from dsocr.training.losses import Features, Shown, crop_loss, page_loss, see
@@ -43,10 +42,11 @@ from dsocr.training.muon import Muon
 from dsocr.training.pairs import deal
 from dsocr.training.recipe import Recipe, Stage
 from dsocr.training.rollouts import write_down
-from dsocr.training.sheet_batches import SheetBatch, sheet_batch
-from dsocr.training.sheet_loss import sheet_loss
+from dsocr.training.sheets.batches import SheetBatch, sheet_batch
+from dsocr.training.sheets.kinds import KINDS, pages_in
+from dsocr.training.sheets.loss import sheet_loss
+from dsocr.training.sheets.supply import free_cores, supply
 from dsocr.training.slips import Written
-from dsocr.training.supply import free_cores, supply
 
 _Size = TypeVar("_Size")
 _FREE = frozenset({"folder", "device", "measure_every", "save_every", "compiled"})  # what may change when a run goes on

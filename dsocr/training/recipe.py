@@ -10,7 +10,7 @@ from typing import Literal
 from dsocr.errors import InputError
 from dsocr.pages.modes import get_mode
 from dsocr.prompts import IMAGE, resolve_prompt
-from dsocr.training.kinds import KINDS
+from dsocr.training.sheets.kinds import KINDS
 
 NOTHING = "nothing"
 _MOST_SLIPS = 0.05
@@ -45,9 +45,9 @@ class Stage:
     the training-only losses (cells; where to read next). forced: the share of pages whose gaze is forced, falling to
     zero half-way.
 
-    Sheets: kinds, by their shares (training/kinds.py), a batch being as many pages as have `places` places of the
-    prompt together; full: the chance of a page with as much text as its kind can have. fade_from: the share
-    of the steps after which the training-only losses fall to nothing. Matrices are moved by Muon, all else by AdamW.
+    Sheets: kinds, by their shares (training/sheets/kinds.py); places: a batch is as many pages as have so many places
+    of the prompt together; full: the chance of a page with as much text as its kind can have; fade_from: the share of
+    the steps after which the training-only losses fall to nothing. Matrices are moved by Muon, all else by AdamW.
     """
 
     name: str

@@ -13,7 +13,7 @@ from dsocr.pages.tiling import make_views
 from dsocr.training.batches import crop_batch, pair_batch
 from dsocr.training.losses import balance, crop_loss, lay_out, page_loss, see
 from dsocr.training.recipe import Stage
-from dsocr.training.sheet_loss import sheet_loss
+from dsocr.training.sheets.loss import sheet_loss
 
 NOTES = Stage("notes", 4, 1e-3, "notes", modes={"tiny": 1.0}, sam=True, dense=0.5, guide=0.5)
 CROPS = Stage("crops", 4, 1e-3, "crops", batch=1, sam=True, decoder=False, crops={128: 1.0})

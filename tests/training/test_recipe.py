@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dsocr.errors import InputError
-from dsocr.training.kinds import KINDS
 from dsocr.training.recipe import NOTHING, Stage
 from dsocr.training.recipe_file import OWN_RECIPES, one_stage, parse_recipe, read_recipe
+from dsocr.training.sheets.kinds import KINDS
 
 WHOLE = """
 folder = "out"

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from dsocr.model.moe import MixtureOfExperts
-from dsocr.training import sheet_loss as room
 from dsocr.training.losses import balance
 from dsocr.training.recipe import Stage
-from dsocr.training.sheet_batches import look_at, sheet_batch
-from dsocr.training.sheet_loss import all_experts, arrange, sheet_loss
+from dsocr.training.sheets import loss as room
+from dsocr.training.sheets.batches import look_at, sheet_batch
+from dsocr.training.sheets.loss import all_experts, arrange, sheet_loss
 
 STAGE = Stage("sheets", 4, 1e-3, "sheets", sam=True, dense=0.5, guide=0.5, balance=0.0)
 

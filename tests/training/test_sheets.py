@@ -12,10 +12,10 @@ from PIL import Image
 
 from dsocr.document.grounding import parse
 from dsocr.pages.tiling import make_views
-from dsocr.training.kinds import KINDS
-from dsocr.training.sheet_batches import look_at, sheet_batch
-from dsocr.training.sheets import Plan, draw_sheet, write_down
-from dsocr.training.supply import supply
+from dsocr.training.sheets.batches import look_at, sheet_batch
+from dsocr.training.sheets.kinds import KINDS
+from dsocr.training.sheets.page import Plan, draw_sheet, write_down
+from dsocr.training.sheets.supply import supply
 from dsocr.training.text import ALPHABET
 
 PLAN = Plan(620, 640, 24, 400, structure=0.5)

@@ -19,8 +19,8 @@ from dsocr.pages.tiling import PADDING_COLOUR, choose_grid
 from dsocr.prompts import resolve_prompt
 from dsocr.training.batches import Workshop
 from dsocr.training.heads import TOKEN_COLUMNS, TOKEN_ROWS
-from dsocr.training.kinds import KINDS, RATIOS, Kind
-from dsocr.training.sheets import Piece, Plan, Sheet, draw_sheet, write_down
+from dsocr.training.sheets.kinds import KINDS, RATIOS, Kind
+from dsocr.training.sheets.page import Piece, Plan, Sheet, draw_sheet, write_down
 from dsocr.training.slips import Written, slip
 from dsocr.training.text import ALPHABET
 from dsocr.views import PIXELS_PER_TOKEN, VisionLayout

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from dsocr.training.sheet_batches import SheetBatch
+from dsocr.training.sheets.batches import SheetBatch
 
 _AHEAD = 4  # batches for each process
 

@@ -25,7 +25,7 @@ from dsocr.model.sam import SamLayer
 from dsocr.training.heads import GUIDED_LAYERS, Heads
 from dsocr.training.losses import Shown
 from dsocr.training.recipe import Stage
-from dsocr.training.sheet_batches import SheetBatch, look_at
+from dsocr.training.sheets.batches import SheetBatch, look_at
 from dsocr.views import PIXELS_PER_TOKEN
 
 _STACK, _SMALL_STACK, _SMALL = 16, 32, 640  # views in a stack; more of sides up to 640 pixels
