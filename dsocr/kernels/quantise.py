@@ -38,7 +38,11 @@ class Packed:
 
 
 def pack(weight: Tensor, bits: int) -> Packed:
-    """Round a matrix [rows, columns] to 8 or 4 bits: to multiples of its group's largest number / 127 or / 7."""
+    """Round a matrix [rows, columns] to 8 or 4 bits.
+
+    To multiples of its group's largest number / 127; of 4 bits, whose numbers reach from -8 to 7, the number farthest
+    from zero is -8, so that scales may be negative.
+    """
     library, dtypes = core(), (torch.float32, torch.bfloat16)
     if library is None or weight.device.type != "cpu" or weight.dtype not in dtypes:
         few = max(1, _AT_ONCE // weight.shape[1])
@@ -62,13 +66,14 @@ def pack_plain(weight: Tensor, bits: int) -> Packed:
     """The plain twin of `pack`."""
     columns = weight.shape[1]
     wide = F.pad(weight.float(), (0, -columns % _CHUNK))
-    group, top = (INT8_GROUP, 127) if bits == 8 else (INT4_GROUP, 7)
-    grouped = wide.reshape(len(wide), -1, group)
-    scales = grouped.abs().amax(-1) / top
-    if bits == 4:
-        scales = scales.half()  # what is stored is what is divided by
-    steps = torch.where(scales > 0, scales.float(), 1.0)
-    numbers = (grouped / steps[..., None]).round_().clamp_(-top, top).reshape(wide.shape)
+    grouped = wide.reshape(len(wide), -1, INT8_GROUP if bits == 8 else INT4_GROUP)
+    if bits == 8:
+        scales, least, most = grouped.abs().amax(-1) / 127, -127, 127
+    else:
+        extreme = grouped.gather(-1, grouped.abs().argmax(-1, keepdim=True))[..., 0]
+        scales, least, most = (extreme / -8).half(), -8, 7  # what is stored is what is divided by
+    steps = torch.where(scales != 0, scales.float(), 1.0)
+    numbers = (grouped / steps[..., None]).round_().clamp_(least, most).reshape(wide.shape)
     if bits == 8:
         return Packed((numbers + 128).to(torch.uint8), scales, columns, bits)
     halves = (numbers + 8).to(torch.uint8).reshape(len(wide), -1, 2, _CHUNK // 2)

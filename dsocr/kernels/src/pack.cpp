@@ -19,8 +19,9 @@ inline float number(const void *row, i64 column, i64 is_bfloat16) {
     return widen(static_cast<const std::uint16_t *>(row)[column]);
 }
 
-// To the nearest half, ties to even; for numbers that are not negative, as scales are.
+// To the nearest half, ties to even.
 std::uint16_t to_half(float value) {
+    if (value < 0) return std::uint16_t(to_half(-value) | 0x8000);
     if (value >= 65520.0f) return 0x7c00;
     if (value < TINY) return std::uint16_t(std::nearbyintf(value * 16777216.0f));
     std::uint32_t bits;
@@ -35,9 +36,17 @@ float largest(const float *x, i64 count) {
     return most;
 }
 
-void round_to(const float *x, i64 count, float scale, float top, std::int32_t *out) {
-    if (scale <= 0) scale = 1;
-    for (i64 k = 0; k < count; ++k) out[k] = std::int32_t(std::min(top, std::max(-top, std::nearbyintf(x[k] / scale))));
+// The number farthest from zero, the first of several.
+float extreme(const float *x, i64 count) {
+    float most = 0;
+    for (i64 k = 0; k < count; ++k)
+        if (std::fabs(x[k]) > std::fabs(most)) most = x[k];
+    return most;
+}
+
+void round_to(const float *x, i64 count, float scale, float least, float most, std::int32_t *out) {
+    if (scale == 0) scale = 1;
+    for (i64 k = 0; k < count; ++k) out[k] = std::int32_t(std::min(most, std::max(least, std::nearbyintf(x[k] / scale))));
 }
 
 }  // namespace
@@ -74,7 +83,7 @@ void pack_int8(
     chunks(weight, is_bfloat16, rows, columns, threads, [=](i64, i64 at, const float *x) {
         std::int32_t rounded[CHUNK];
         scales[at] = largest(x, CHUNK) / 127;
-        round_to(x, CHUNK, scales[at], 127, rounded);
+        round_to(x, CHUNK, scales[at], -127, 127, rounded);
         for (i64 k = 0; k < CHUNK; ++k) data[at * CHUNK + k] = std::uint8_t(rounded[k] + 128);
     });
 }
@@ -84,8 +93,8 @@ void pack_int4(
     chunks(weight, is_bfloat16, rows, columns, threads, [=](i64, i64 at, const float *x) {
         std::int32_t rounded[CHUNK];
         for (i64 group = 0; group < 4; ++group) {
-            scales[at * 4 + group] = to_half(largest(x + group * 32, 32) / 7);
-            round_to(x + group * 32, 32, half_to_float(scales[at * 4 + group]), 7, rounded + group * 32);
+            scales[at * 4 + group] = to_half(extreme(x + group * 32, 32) / -8);
+            round_to(x + group * 32, 32, half_to_float(scales[at * 4 + group]), -8, 7, rounded + group * 32);
         }
         for (i64 k = 0; k < CHUNK / 2; ++k)
             data[at * CHUNK / 2 + k] = std::uint8_t((rounded[k] + 8) | ((rounded[k + CHUNK / 2] + 8) << 4));
