@@ -22,6 +22,7 @@ class Known:
     tokens: int
     attempts: int = 1
     rotated: int = 0  # degrees, clockwise, by which the page was turned to be read
+    confidence: float | None = None
 
 
 class Elsewhere:

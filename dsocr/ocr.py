@@ -32,14 +32,26 @@ from dsocr.pages.inputs import STDIN, files_of, holds_documents, show
 from dsocr.pages.sideways import TURNS, choose_turn
 from dsocr.pages.tiling import make_views
 from dsocr.prompts import IMAGE, labels_are_text, resolve_prompt
-from dsocr.reading import AUTO, Opened, Rotate, Shelf, SourceEnd, is_out_of_memory, read_ahead, tokens_on_page
+from dsocr.reading import (
+    AUTO,
+    Opened,
+    Rotate,
+    Shelf,
+    SourceEnd,
+    confidence_of,
+    is_out_of_memory,
+    read_ahead,
+    tokens_on_page,
+)
 from dsocr.reading import Reading as Reading
-from dsocr.rescue import Attempt, Rescued, Said, climb, follow
+from dsocr.rescue import Attempt, Rescued, Said, Surest, climb, follow, look_again
 from dsocr.views import Views
 
 DEFAULT_MODE = "gundam"
 # What becomes of a page that repeats itself: it is read again, or kept as far as it is good, or as it is.
 Loops = Literal["rescue", "stop", "keep"]
+Unsure = Literal["reread", "keep"]
+_WORD_BY_WORD = frozenset(map(resolve_prompt, ("document", "ocr", "free")))  # prompts that leave the network no choice
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NAMES = ("auto", *DTYPES, *BITS)
@@ -111,6 +123,7 @@ class Options:
     max_pixels: int = DEFAULT_MAX_PIXELS
     sampling: Sampling | None = None
     loops: Loops = "rescue"
+    unsure: Unsure = "reread"
     skip_blank: bool = True
     rotate: Rotate = 0
     apart: bool | Child = False
@@ -121,9 +134,17 @@ class Options:
         self.full_prompt()
         if self.loops not in get_args(Loops):
             raise InputError(f"loops {self.loops!r} is unknown; known: {', '.join(get_args(Loops))}")
+        if self.unsure not in get_args(Unsure):
+            raise InputError(f"unsure {self.unsure!r} is unknown; known: {', '.join(get_args(Unsure))}")
         if self.rotate not in (AUTO, *TURNS):
             raise InputError(f"rotate {self.rotate!r} is no turn; known: {AUTO}, {', '.join(map(str, TURNS))}")
         self.open(b"")  # looks at what is asked for, opens nothing yet
+
+    @property
+    def reads_again(self) -> bool:
+        """Whether pages that the network is unsure of are read again: where its words are not its own choice."""
+        greedy = self.sampling is None or not self.sampling.temperature
+        return self.unsure == "reread" and greedy and self.full_prompt() in _WORD_BY_WORD
 
     def full_prompt(self) -> str:
         """The prompt for one page, with its one `<image>`."""
@@ -260,8 +281,9 @@ class OCR:
         """
         prompt, mode = options.full_prompt(), get_mode(options.mode)
         pages = walk(sources, options)
-        sampling = replace(options.sampling or Sampling(), stop_loops=options.loops != "keep")
-        begin = partial(self._begin, asked=prompt, mode=mode, sampling=sampling, rescues=options.loops == "rescue")
+        sampling = replace(options.sampling or Sampling(), stop_loops=options.loops != "keep", logprobs=True)
+        rescues, again = options.loops == "rescue", options.reads_again
+        begin = partial(self._begin, asked=prompt, mode=mode, sampling=sampling, rescues=rescues, again=again)
         return read_ahead(pages, mode, begin, self.batch, shelf, skip_blank=options.skip_blank, rotate=options.rotate)
 
     def ask(
@@ -279,7 +301,7 @@ class OCR:
         tokens = sum(tokens_on_page(page.size, view.layout, kind) for page, view in zip(pages, views, strict=True))
         return replace(generation, stats=replace(generation.stats, vision_tokens=tokens))
 
-    def _begin(self, opened: Opened, asked: str, mode: Mode, sampling: Sampling, rescues: bool) -> Reading:
+    def _begin(self, opened: Opened, asked: str, mode: Mode, sampling: Sampling, rescues: bool, again: bool) -> Reading:
         page, views, labels = opened.page, opened.views, labels_are_text(asked)
         if isinstance(page, BrokenPage) or views is None:
             return Reading(page, iter(()), labels, render_seconds=opened.seconds, known=opened.known)
@@ -294,7 +316,9 @@ class OCR:
         except InputError as error:  # other pages may be smaller: this one must not cost them
             return Reading(BrokenPage(page.source, page.number, str(error)), iter(()), render_seconds=opened.seconds)
         rescue = partial(self._rescue, page, asked, mode, sampling) if rescues else None
-        return Reading(page, deltas, labels, vision_tokens=tokens, render_seconds=opened.seconds, rescue=rescue)
+        surer = partial(self._look_again, page, asked, mode, sampling) if again else None
+        seconds = opened.seconds
+        return Reading(page, deltas, labels, vision_tokens=tokens, render_seconds=seconds, rescue=rescue, again=surer)
 
     def _find_turn(self, page: Page, asked: str, mode: Mode, sampling: Sampling) -> int:
         """By how many degrees a page is to be turned: the way in which the network is surest of the first words."""
@@ -314,6 +338,19 @@ class OCR:
         """What a page comes to of which `good` is what it wrote before it repeated itself."""
         return follow(climb(page, good, mode, sampling), partial(self._try_again, asked, between))
 
+    def _look_again(
+        self,
+        page: Page,
+        asked: str,
+        mode: Mode,
+        sampling: Sampling,
+        text: str,
+        confidence: float,
+        between: Callable[[], None],
+    ) -> Surest:
+        """What a page comes to that was read with little confidence."""
+        return follow(look_again(page, text, confidence, mode, sampling), partial(self._try_again, asked, between))
+
     def _try_again(self, asked: str, between: Callable[[], None], attempt: Attempt) -> Said:
         views = make_views(attempt.image, attempt.mode)
         request = self.request(asked, (views,), attempt.sampling)
@@ -328,7 +365,7 @@ class OCR:
             between()
         text = "".join(delta.text for delta in deltas)
         whole = bool(deltas) and deltas[-1].finish_reason == "stop"
-        return Said(text[: stream.loop.start] if stream.loop else text, whole)
+        return Said(text[: stream.loop.start] if stream.loop else text, whole, confidence_of(deltas))
 
     def request(
         self, prompt: str, views: tuple[Views, ...], sampling: Sampling | None = None, layer: str | None = None

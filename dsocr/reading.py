@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import collections
+import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
@@ -24,7 +25,7 @@ from dsocr.pages import BrokenPage, Mode, Page, Source
 from dsocr.pages.blank import is_blank
 from dsocr.pages.sideways import looks_turned
 from dsocr.pages.tiling import make_views
-from dsocr.rescue import Rescued
+from dsocr.rescue import UNSURE, Rescued, Surest
 from dsocr.views import Views, VisionLayout
 
 # Degrees to turn every page by, clockwise, or to find them for pages whose lines run up or down.
@@ -56,12 +57,14 @@ class Reading:
         render_seconds: float = 0.0,
         known: Known | None = None,
         rescue: Callable[[str, Callable[[], None]], Rescued] | None = None,
+        again: Callable[[str, float, Callable[[], None]], Surest] | None = None,
     ) -> None:
         """A page and the stream of what is written about it; a broken page and a known one have an empty one.
 
         vision_tokens: those that see the page and not its padding, where this is known. known: what the page came to
         when it was read before, or without being read. rescue: what a page comes to that repeated itself, from its
-        good text; it calls the other now and then.
+        good text; it calls the other now and then. again: what one comes to of which the network was unsure, from its
+        text and how sure it was.
         """
         self.page = page
         self.labels_are_text = labels_are_text
@@ -71,7 +74,9 @@ class Reading:
         self.ended: Callable[[Reading], None] = lambda _: None  # called once, when its text is whole
         self.key = ""  # under which a shelf keeps it
         self.known = known is not None and known.attempts > 0
-        self._deltas, self._rescue = deltas, rescue
+        self._deltas, self._rescue, self._again = deltas, rescue, again
+        self._logprobs, self._told = 0.0, 0
+        self._surest: float | None = None  # of a page that was read again, or before
         self._early: collections.deque[Delta] = collections.deque()  # read already, and not yet asked for
         self._text: list[str] = []
         self._ending: tuple[str, str | None] = (FAILED, "reading was broken off")
@@ -79,7 +84,7 @@ class Reading:
         self._taken = False
         if known:
             self._text, self._ending, self._taken = [known.raw], (known.status, known.reason), True
-            self.tokens, self.attempts = known.tokens, known.attempts
+            self.tokens, self.attempts, self._surest = known.tokens, known.attempts, known.confidence
 
     def __iter__(self) -> Iterator[Delta]:
         """The deltas that have not been taken yet; a page that cannot be read to its end just ends."""
@@ -99,6 +104,8 @@ class Reading:
             if delta is not None:
                 self._text.append(delta.text)
                 self.tokens += len(delta.ids)
+                if delta.logprob is not None:
+                    self._logprobs, self._told = self._logprobs + delta.logprob, self._told + 1
                 if delta.finish_reason:
                     self._ending = ENDINGS[delta.finish_reason]
                 return replace(delta, page=self.page.number)
@@ -106,6 +113,7 @@ class Reading:
                 self._accept(self._deltas.known)
             else:
                 self._leave_loop()
+                self._look_again()
         except InputError as error:
             self._ending = FAILED, str(error)
         except (MemoryError, RuntimeError) as error:
@@ -120,7 +128,7 @@ class Reading:
         """What the page came to elsewhere; nothing where that was broken off."""
         if known:
             self._text, self._ending = [known.raw], (known.status, known.reason)
-            self.tokens, self.attempts = known.tokens, known.attempts
+            self.tokens, self.attempts, self._surest = known.tokens, known.attempts, known.confidence
             if isinstance(self.page, Page):
                 self.page = self.page.turned(known.rotated - self.page.rotated)
 
@@ -137,6 +145,25 @@ class Reading:
             self._text, self.attempts = [rescued.text], rescued.attempts
             why = rescued.tell(why)
         self._ending = LOOPED, why
+
+    def _look_again(self) -> None:
+        """Where the network was unsure of a page that it ended itself, take what it is surest of."""
+        sure = self.confidence
+        if self._again is None or self._ending[0] != OK or sure is None or sure >= UNSURE:
+            return
+        self._taken = True  # as above
+        best = self._again("".join(self._text), sure, self.between)
+        self._text, self.attempts, self._surest = [best.text], best.attempts, best.confidence
+
+    @property
+    def confidence(self) -> float | None:
+        """How sure the network was of the text: the geometric mean of its tokens' probabilities, 0 to 1.
+
+        None where nobody asked, or where nothing was written.
+        """
+        if self._surest is not None:
+            return self._surest
+        return math.exp(self._logprobs / self._told) if self._told else None
 
     @property
     def over(self) -> bool:
@@ -189,6 +216,7 @@ class Reading:
             attempts=self.attempts,
             dpi=self.page.dpi,
             rotated=self.page.rotated,
+            confidence=self.confidence,
         )
 
 
@@ -229,6 +257,12 @@ class Opened:
     key: str = ""
     known: Known | None = None
     perhaps_turned: bool = False
+
+
+def confidence_of(deltas: Iterable[Delta]) -> float | None:
+    """The geometric mean of the probabilities that the network gave to its tokens; None where they do not tell."""
+    told = [delta.logprob for delta in deltas if delta.logprob is not None]
+    return math.exp(sum(told) / len(told)) if told else None
 
 
 def read_ahead(

@@ -1,9 +1,10 @@
-"""A page that began to repeat itself is read again: more strictly, in another mode, in halves, with a little chance."""
+"""A page that began to repeat itself, or of which the network was unsure, is read again in other ways."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,9 @@ from dsocr.document.grounding import parse, write
 from dsocr.engine.request import Sampling
 from dsocr.pages import MODES, Mode, Page
 
+UNSURE = 0.9  # a page read with less confidence is looked at again
+# Parts of a page's width and height: its letters come to lie otherwise, and boxes, in thousandths, stay right.
+_SQUEEZED = ((1.0, 0.94), (0.94, 1.0), (1.0, 0.9))
 TEXT_LAYER = "the PDF's own text layer stands in its place"
 _STRICT_NGRAM, _STRICT_WINDOW = 20, 2_000  # about a whole page
 _OTHER = {
@@ -42,6 +46,7 @@ class Said:
 
     text: str
     whole: bool
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,37 @@ class Rescued:
         return f"{loop}; {self.how}" if self.how else f"{loop}; read {self.attempts} times, in vain"
 
 
+@dataclass(frozen=True)
+class Surest:
+    """The text that the network was surest of, how sure, and how many times the page was read for it."""
+
+    text: str
+    confidence: float
+    attempts: int
+
+
 # Yields what to try next, is sent what came of it, and returns what the page comes to.
 Ladder = Generator[Attempt, Said, Rescued]
 Rung = Generator[Attempt, Said, str | None]
+Look = Generator[Attempt, Said, Surest]
+_End = TypeVar("_End")
+
+
+def look_again(page: Page, text: str, confidence: float, mode: Mode, sampling: Sampling) -> Look:
+    """The attempts for a page that was read with little confidence: it is squeezed a little, one way after another.
+
+    The surest text of all is taken; the first that is sure enough ends it.
+    """
+    best = Surest(text, confidence, 1)
+    for across, down in _SQUEEZED:
+        size = tuple(max(1, round(side * part)) for side, part in zip(page.size, (across, down), strict=True))
+        said = yield Attempt(page.image.resize((size[0], size[1])), mode, sampling)
+        best = replace(best, attempts=best.attempts + 1)
+        if said.whole and said.confidence is not None and said.confidence > best.confidence:
+            best = replace(best, text=said.text, confidence=said.confidence)
+        if best.confidence >= UNSURE:
+            break
+    return best
 
 
 def climb(page: Page, good: str, mode: Mode, sampling: Sampling) -> Ladder:
@@ -140,12 +173,12 @@ def _placed(block: Block, top: float, bottom: float) -> Block:
     return replace(block, boxes=boxes) if boxes else block
 
 
-def follow(ladder: Ladder, ask: Callable[[Attempt], Said]) -> Rescued:
+def follow(ladder: Generator[Attempt, Said, _End], ask: Callable[[Attempt], Said]) -> _End:
     """Climb to the end, asking for one attempt after another."""
     said: Said | None = None
     try:
         while True:
             said = ask(ladder.send(said) if said else next(ladder))
     except StopIteration as end:
-        rescued: Rescued = end.value
-        return rescued
+        came: _End = end.value
+        return came

@@ -12,7 +12,7 @@ import torch
 from drawn_pages import inked
 from PIL import Image
 
-from dsocr import MODES, Delta, FileAccessError, InputError, Sampling, load
+from dsocr import MODES, Delta, FileAccessError, InputError, Options, Sampling, load
 from dsocr.compat import LLM, AutoModel, AutoTokenizer, NGramPerReqLogitsProcessor, SamplingParams, _mode
 from dsocr.ocr import OCR
 
@@ -128,7 +128,9 @@ class TestPublishedScripts:
         printed = capsys.readouterr().out
         rule = Sampling(ngram_rule="huggingface", ngram_size=20)
         ocr = load("nano", device="cpu", dtype="bfloat16")
-        (page,) = ocr.read("your_image.png", mode="gundam", prompt="document", sampling=rule).transcripts
+        # The published call reads a page once, however unsure the network was.
+        (reading,) = ocr.readings("your_image.png", Options("gundam", "document", sampling=rule, unsure="keep"))
+        page = reading.transcript()
         assert text == page.raw.strip() != ""
         assert printed.startswith(page.raw + "\nimage size:  (640, 60)\nvalid image tokens:  24\n")
         folder = Path("your/output/dir")

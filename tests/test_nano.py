@@ -8,8 +8,9 @@ import pytest
 from rapidfuzz.distance import Levenshtein
 
 import dsocr
-from dsocr import Options
+from dsocr import Options, Sampling
 from dsocr.reading import Reading
+from dsocr.rescue import UNSURE
 
 PAGES = sorted((Path(__file__).parent / "golden" / "nano").glob("*.png"))
 MOST_BYTES, MOST_PARAMETERS = 30_000_000, 15_000_000
@@ -47,3 +48,30 @@ def test_nano_is_as_small_as_it_says(nano):
 def test_nano_reads_the_same_alone_and_again(nano):
     once, twice = (nano.read(PAGES[0]).transcripts[0].raw for _ in range(2))
     assert once == twice
+
+
+def test_pages_that_nano_is_unsure_of_are_read_again_and_better(nano, error_rates):
+    once, confidence, attempts = [], [], []
+    for options in (Options(unsure="keep"), Options()):
+        readings = [each for each in nano.readings_of(PAGES, options) if isinstance(each, Reading)]
+        pages = [reading.transcript() for reading in readings]
+        confidence.append([page.confidence for page in pages])
+        attempts.append([page.attempts for page in pages])
+        if not once:
+            truths = [" ".join(page.with_suffix(".txt").read_text(encoding="utf-8").split()) for page in PAGES]
+            texts = [" ".join(dsocr.to_markdown(page).split()) for page in pages]
+            once = [Levenshtein.distance(text, truth) / len(truth) for text, truth in zip(texts, truths, strict=True)]
+    assert set(attempts[0]) == {1}
+    assert [tries > 1 for tries in attempts[1]] == [sure < UNSURE for sure in confidence[0]]
+    assert all(now >= before for before, now in zip(*confidence, strict=True))
+    assert 1 < sum(tries > 1 for tries in attempts[1]) < 9
+    assert sum(error_rates) < sum(once)
+    by_errors = sorted(zip(once, confidence[0], strict=True))
+    assert sum(sure for _, sure in by_errors[:4]) > sum(sure for _, sure in by_errors[-4:])
+
+
+def test_a_description_is_never_read_again(nano):
+    (reading,) = nano.readings(PAGES[0], Options(prompt="describe", sampling=Sampling(max_tokens=2000)))
+    page = reading.transcript()
+    assert page.attempts == 1
+    assert 0 < page.confidence < 1

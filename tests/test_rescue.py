@@ -12,7 +12,7 @@ from dsocr.document.blocks import GRID
 from dsocr.document.grounding import parse
 from dsocr.engine.request import Sampling
 from dsocr.pages import MODES, Page, get_mode
-from dsocr.rescue import TEXT_LAYER, Said, climb, emptiest_row, follow, place
+from dsocr.rescue import TEXT_LAYER, UNSURE, Said, Surest, climb, emptiest_row, follow, look_again, place
 
 PAGE = Page("scan.png", 1, Image.new("RGB", (400, 600), "white"))
 LOOP = Said("again and again", whole=False)
@@ -95,3 +95,32 @@ def test_boxes_of_a_part_stay_inside_it(top, first, last):
     [block] = parse(place(f"<|ref|>text<|/ref|><|det|>[[1, {first}, 2, {last}]]<|/det|>x", top, top + 0.1))
     assert round(GRID * top) - 1 <= block.boxes[0].top <= round(GRID * (top + 0.1)) + 1
     assert (block.boxes[0].left, block.boxes[0].right) == (1, 2)
+
+
+def looked_at_again(*came, first=0.5):
+    """What a page comes to whose further attempts bring these, and the sizes it was shown in."""
+    ladder, sizes = look_again(PAGE, "first", first, MODES["base"], Sampling()), []
+
+    def ask(attempt):
+        sizes.append(attempt.image.size)
+        assert (attempt.mode, attempt.begun) == (MODES["base"], "")
+        return came[len(sizes) - 1]
+
+    return follow(ladder, ask), sizes
+
+
+def test_of_a_page_that_is_read_with_little_confidence_the_surest_text_is_taken():
+    best, sizes = looked_at_again(Said("b", True, 0.6), Said("c", True, 0.4), Said("d", True, 0.55))
+    assert best == Surest("b", 0.6, 4)
+    wide, high = PAGE.size
+    assert sizes == [(wide, round(0.94 * high)), (round(0.94 * wide), high), (wide, round(0.9 * high))]
+
+
+def test_the_first_text_that_is_sure_enough_ends_it():
+    best, sizes = looked_at_again(Said("b", True, 0.7), Said("c", True, UNSURE), Said("d", True, 0.99))
+    assert (best, len(sizes)) == (Surest("c", UNSURE, 3), 2)
+
+
+def test_what_is_no_whole_text_is_never_the_surest():
+    best, _ = looked_at_again(Said("b", False, 0.8), Said("c", True, None), Said("d", True, 0.5))
+    assert best == Surest("first", 0.5, 4)

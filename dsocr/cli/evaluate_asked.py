@@ -45,7 +45,7 @@ class Asked:
         from dsocr.ocr import Options
 
         sampling = Sampling(max_tokens=self.max_tokens)
-        ways = tuple(Options(mode, prompt, sampling=sampling, loops=self.loops) for mode in modes)
+        ways = tuple(Options(mode, prompt, sampling=sampling, loops=self.loops, unsure="keep") for mode in modes)
         for way in ways:
             way.check()
         return ways

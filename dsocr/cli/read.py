@@ -43,6 +43,13 @@ class NgramRule(str, Enum):
     none = "none"
 
 
+class OnUnsure(str, Enum):
+    """What becomes of a page that the model was unsure of."""
+
+    reread = "reread"
+    keep = "keep"
+
+
 class Rotate(str, Enum):
     """How pages are turned, in degrees clockwise."""
 
@@ -135,6 +142,10 @@ def read(
         ),
     ] = "skip",
     loops: OnLoop = Loops.rescue,
+    unsure: Annotated[
+        OnUnsure,
+        typer.Option(metavar="NAME", help="A page that the model was unsure of: reread it in other ways, or keep it."),
+    ] = OnUnsure.reread,
     rotate: Annotated[
         Rotate,
         typer.Option(metavar="NAME", help="Turn pages clockwise: 90, 180, 270, or auto where a page looks turned."),
@@ -230,6 +241,7 @@ def read(
             max_pixels,
             sampling,
             loops=loops.value,
+            unsure=unsure.value,
             skip_blank=not keep_blank,
             rotate="auto" if rotate == Rotate.auto else 0 if rotate == Rotate.off else int(rotate.value),
             apart=child,

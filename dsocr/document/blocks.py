@@ -57,7 +57,8 @@ class Transcript:
     prompt asked for words with their boxes, so a block's label is what stands there, not what kind of block it is.
     `attempts`: how many times it was read to get this far. `dpi`: how many of its pixels make an inch, None where
     its file does not tell. `rotated`: degrees, clockwise, by which the page was turned to be read; all else here is
-    of the turned page.
+    of the turned page. `confidence`: how sure the network was of what it wrote, the geometric mean of its tokens'
+    probabilities, None where nobody asked.
     """
 
     page: int
@@ -72,6 +73,7 @@ class Transcript:
     attempts: int = 1
     dpi: float | None = None
     rotated: int = 0
+    confidence: float | None = field(default=None, compare=False)  # its last digits depend on the company
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def _page(page: Transcript) -> dict[str, Any]:
         "status": page.status,
         "reason": page.reason,
         "attempts": page.attempts,
+        "confidence": None if page.confidence is None else round(page.confidence, 4),
         "raw": page.raw,
         "blocks": [_block(block, page) for block in page.blocks],
         "figures": [

@@ -202,7 +202,7 @@ class Engine:
         """One pass: the rows are read, and each sequence that is read whole gets its next id, or several."""
         began = time.perf_counter()
         try:
-            logits, likeliest = self._compute(turns)
+            answers = self._compute(turns)
         except Exception as error:
             # It costs the one that came last; what the others have is untouched, and the next step tries without it.
             self._fail(turns[-1].sequence, error)
@@ -212,23 +212,23 @@ class Engine:
         for turn in turns:
             last = first + turn.wanted
             try:
-                self._write(turn, logits[first:last], likeliest[first:last], seconds)
+                self._write(turn, answers.of(first, last), seconds)
             except Exception as error:  # whatever it is, it costs nobody else, and is raised where the stream is read
                 self._fail(turn.sequence, error)
             first = last
 
-    def _write(self, turn: Turn, logits: Tensor, likeliest: list[int], seconds: float) -> None:
+    def _write(self, turn: Turn, answers: Answers, seconds: float) -> None:
         """What one sequence says: its next id, and another for each guess that was right so far."""
         sequence, written = turn.sequence, 0
-        if turn.wanted and not sequence.started and bool(logits[0].isnan().any()):
+        if turn.wanted and not sequence.started and bool(answers.logits[0].isnan().any()):
             wrong = f"the network's numbers do not fit into {self.network.dtype}; use dtype float32"
             return self._fail(sequence, InputError(wrong))
         # Written before it is counted as read: whatever interrupts us here, reading on is right.
-        for guess, row, index in zip((*turn.guesses, None), logits, likeliest, strict=False):
-            choice = sequence.choice()
+        for number, guess in enumerate((*turn.guesses, None)[: len(answers.likeliest)]):
+            choice, index = sequence.choice(), answers.likeliest[number]
             if choice.sampling.temperature or index in choice.banned:
-                index = sample(row, choice)
-            sequence.write(index, float(row.log_softmax(-1)[index]) if choice.sampling.logprobs else None)
+                index = sample(answers.logits[number], choice)
+            sequence.write(index, answers.logprob(number, index) if choice.sampling.logprobs else None)
             written += 1
             if index != guess or sequence.over:
                 break
@@ -240,8 +240,8 @@ class Engine:
     # Inference mode is entered for each run of the network and never held across a yield,
     # where it would reach into the code of whoever reads the stream.
     @torch.inference_mode()
-    def _compute(self, turns: list[Turn]) -> tuple[Tensor, list[int]]:
-        """Logits [n, vocab] for the places that a turn wants, turn after turn, and the likeliest id of each."""
+    def _compute(self, turns: list[Turn]) -> Answers:
+        """What comes at the places that a turn wants, turn after turn."""
         network, wanted, spans = self.network, list[int](), list[Span]()
         ids, vision = list[int](), list[Tensor]()
         for turn in turns:
@@ -254,7 +254,10 @@ class Engine:
         logits = network.step(x, Batch(self.pool, spans), wanted)
         # An answer holds no image: the id marks places that wait for vision rows.
         logits[:, network.image_token_id] = float("-inf")
-        return logits, logits.argmax(-1).tolist()  # all rows at once: a device is waited for only here
+        likeliest, tops = logits.argmax(-1), list[float]()
+        if any(turn.sequence.tells_logprobs for turn in turns):
+            tops = (logits.gather(-1, likeliest[:, None])[:, 0] - logits.logsumexp(-1)).tolist()
+        return Answers(logits, likeliest.tolist(), tops)  # all rows at once: a device is waited for only here
 
     def _fail(self, sequence: Sequence, error: Exception) -> None:
         sequence.fail(error)
@@ -264,6 +267,25 @@ class Engine:
         if sequence.look is not None:
             sequence.look.cancelled = True
         self.scheduler.leave(sequence)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Logits [n, vocab], the likeliest id of each row, and, where somebody asks, how likely it is (a logarithm)."""
+
+    logits: Tensor
+    likeliest: list[int]
+    tops: list[float]
+
+    def of(self, first: int, last: int) -> Answers:
+        """Those of some rows."""
+        return Answers(self.logits[first:last], self.likeliest[first:last], self.tops[first:last])
+
+    def logprob(self, row: int, index: int) -> float:
+        """The logarithm of the probability of an id."""
+        if index == self.likeliest[row]:
+            return self.tops[row]
+        return float(self.logits[row].log_softmax(-1)[index])
 
 
 @dataclass(frozen=True)

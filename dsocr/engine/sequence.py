@@ -74,6 +74,11 @@ class Sequence:
         return self.look is None or self.look.rows is not None
 
     @property
+    def tells_logprobs(self) -> bool:
+        """Whether its deltas tell how sure the network was."""
+        return self._sampling.logprobs
+
+    @property
     def started(self) -> bool:
         """Whether it has written anything."""
         return self._tokens_out > 0

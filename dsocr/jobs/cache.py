@@ -96,6 +96,7 @@ class Cache:
             reading.tokens,
             transcript.attempts,
             transcript.rotated,
+            transcript.confidence,
         )
         content = json.dumps(asdict(known)).encode("ascii")
         try:
@@ -187,7 +188,8 @@ def _from_json(text: str) -> Known:
     known = Known(**form)
     whole = isinstance(known.raw, str) and known.status in STATUSES and isinstance(known.reason, (str, type(None)))
     counted = all(isinstance(number, int) for number in (known.tokens, known.attempts))
-    if not (whole and counted and known.rotated in TURNS):
+    told = isinstance(known.confidence, (float, type(None)))
+    if not (whole and counted and told and known.rotated in TURNS):
         raise ValueError("not a page")
     return known
 

@@ -74,7 +74,7 @@ class Replica:
         (reading,) = self._ocr.readings(page, options)
         reasons = [delta.finish_reason for delta in reading]
         made = reading.transcript(keep_image=False)
-        known = Known(made.raw, made.status, made.reason, reading.tokens, made.attempts, made.rotated)
+        known = Known(made.raw, made.status, made.reason, reading.tokens, made.attempts, made.rotated, made.confidence)
         return Read(known, reading.stats, reasons[-1] if reasons else None)
 
 

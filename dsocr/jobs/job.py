@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -72,7 +73,7 @@ def open_output(job: Job, say: Callable[[str], None]) -> Output:
     """Where the answers go; InputError (FileAccessError) if that cannot be."""
     if job.folder:
         return Folder(job.folder, job.formats, job.wishes, job.options.pages)
-    return Printer(job.formats, say, job.wishes)
+    return Printer(job.formats, say, job.wishes, live=sys.stdout.isatty())
 
 
 def choose_inputs(job: Job, output: Output | None) -> tuple[tuple[Input, ...], str | None]:

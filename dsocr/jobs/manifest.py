@@ -40,7 +40,8 @@ class Outcome:
     """How a page ended, or, where page is None, an input that gave no page, or whose answers were not all written.
 
     attempts, tokens and seconds are those of the page's reading; a page from the cache has the tokens of its text and
-    took no seconds. rotated: degrees, clockwise, by which the page was turned to be read.
+    took no seconds. rotated: degrees, clockwise, by which the page was turned to be read. confidence: as a Transcript
+    has it.
     """
 
     input: str
@@ -52,6 +53,7 @@ class Outcome:
     seconds: float = 0.0
     cached: bool = False
     rotated: int = 0
+    confidence: float | None = None
 
 
 class Manifest:
@@ -76,6 +78,7 @@ class Manifest:
             "time": now(),
             **asdict(outcome),
             "seconds": round(outcome.seconds, 3),
+            "confidence": None if outcome.confidence is None else round(outcome.confidence, 4),
             "modified": self._modified_at(outcome.input),
             **asdict(facts),
         }

@@ -18,7 +18,7 @@ from dsocr.jobs.forms import ENDINGS, KINDS, MARKDOWN, OFFICIAL, TEXTS, WITH_FIG
 from dsocr.jobs.whole import clear_leftovers, write_whole
 from dsocr.pages.inputs import STDIN
 
-AGAIN = "<!-- what stands above repeats itself; the page was read again, and all of its text stands below -->"
+AGAIN = "<!-- what stands above is void: the page was read again, and all of its text stands below -->"
 _NAME_BYTES = 200
 _DEFAULT = Wishes()
 
@@ -34,15 +34,22 @@ def parse_formats(names: str) -> tuple[str, ...]:
 
 
 class Printer:
-    """Everything to one stream; Markdown alone comes as it is written, other forms when a document is read."""
+    """Everything to one stream: Markdown alone page by page, other forms when a document is read."""
 
-    def __init__(self, formats: tuple[str, ...], write: Callable[[str], None], wishes: Wishes = _DEFAULT) -> None:
-        """`write` takes text; what is more than one text cannot go there."""
+    def __init__(
+        self, formats: tuple[str, ...], write: Callable[[str], None], wishes: Wishes = _DEFAULT, *, live: bool = True
+    ) -> None:
+        """`write` takes text; what is more than one text cannot go there.
+
+        live: Markdown comes as it is written, for somebody to look at; else a page comes when it is whole, so that
+        none is there twice that was read again.
+        """
         for name in formats:
             if name not in TEXTS:
                 raise InputError(f"format {name!r} needs a folder: add -o DIR")
         self._formats, self._wishes = formats, wishes
         self._write = write
+        self._live, self._held = live, list[str]()
         # What a page break has cut is known only when the next page is.
         self._streams = formats == (MARKDOWN,) and not wishes.join
         self._figures: list[OutputFile] = []
@@ -70,20 +77,25 @@ class Printer:
         self._markdown = self._start()
 
     def begin_again(self) -> None:
-        """What was shown cannot be taken back; a comment says that it is void."""
+        """What was shown already cannot be taken back; a comment says that it is void."""
         if self._streams and self._markdown:
-            self._write(f"{self._markdown.close()}\n\n{AGAIN}\n\n")
+            void = self._markdown.close()
+            if self._live:
+                self._write(f"{void}\n\n{AGAIN}\n\n")
+            self._held.clear()
             self._markdown = self._start()
 
     def add(self, text: str) -> None:
         """More of the page's text."""
         if self._streams and self._markdown:
-            self._write(self._markdown.feed(text))
+            text = self._markdown.feed(text)
+            self._write(text) if self._live else self._held.append(text)
 
     def end_page(self, transcript: Transcript) -> None:
         """The page is read."""
         if self._streams and self._markdown:
-            self._write(self._markdown.close(transcript.status, transcript.reason))
+            self._write("".join([*self._held, self._markdown.close(transcript.status, transcript.reason)]))
+            self._held.clear()
         if WITH_FIGURES & set(self._formats) and transcript.image is not None:
             self._figures += figure_files(transcript)
 

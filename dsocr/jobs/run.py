@@ -248,6 +248,7 @@ def _outcome(draft: Draft, reading: Reading, transcript: Transcript) -> Outcome:
         seconds=stats.render_seconds if known else seconds,
         cached=known,
         rotated=transcript.rotated,
+        confidence=transcript.confidence,
     )
 
 
@@ -268,7 +269,8 @@ def _report(source: str, outcome: Outcome) -> str:
         return f"error: {where}{why}"
     turned = f", turned by {outcome.rotated} degrees" if outcome.rotated else ""
     how = "known from before" if outcome.cached else f"{outcome.seconds:.1f} s"
-    return f"{where}{why}{turned}, {outcome.tokens} tokens, {how}"
+    sure = "" if outcome.confidence is None else f", {outcome.confidence:.0%} sure"
+    return f"{where}{why}{turned}, {outcome.tokens} tokens{sure}, {how}"
 
 
 def _figures(reading: Reading) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 from dsocr.document import BLANK, FAILED, OK, SKIPPED, STATUSES
 from dsocr.jobs.manifest import Outcome
 from dsocr.pages.inputs import show
+from dsocr.rescue import UNSURE
 
 FINE = (OK, BLANK)
 UNWRITTEN = "unwritten"  # a document that was read, and not all of whose answers could be written
+_LEAST = 3  # pages that the network was unsure of
 _NAMED = 10  # pages and inputs
 _ENDINGS, _LETTERS = 6, 12  # of files that were left out, and of an ending
 
@@ -26,6 +28,8 @@ class Summary:
     left_out: str | None = None
     cached: int = 0
     not_fine: int = 0
+    unsure: int = 0
+    _least: list[tuple[float, str]] = field(default_factory=list)
     _named: list[str] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
@@ -35,12 +39,21 @@ class Summary:
         else:
             self.pages[outcome.status] += 1
             self.cached += outcome.cached
+            self._look_at(outcome)
         if outcome.status in FINE or (outcome.page is None and outcome.status == SKIPPED):
             return
         self.not_fine += 1
         if len(self._named) < _NAMED:
             where = show(outcome.input) + (f" page {outcome.page}" if outcome.page else "")
             self._named.append(f"not ok: {where}: {outcome.status}")
+
+    def _look_at(self, outcome: Outcome) -> None:
+        """Keep the pages in mind that the network was least sure of."""
+        if outcome.confidence is None or outcome.confidence >= UNSURE:
+            return
+        self.unsure += 1
+        self._least.append((outcome.confidence, f"{show(outcome.input)} page {outcome.page}"))
+        self._least = sorted(self._least)[:_LEAST]
 
     @property
     def total(self) -> int:
@@ -60,6 +73,9 @@ class Summary:
             lines.append(f"{count(self.inputs[SKIPPED], 'input')} skipped")
         if self.left_out:
             lines.append(self.left_out)
+        if self.unsure:
+            least = ", ".join(f"{where} ({sure:.0%})" for sure, where in self._least)
+            lines.append(f"{count(self.unsure, 'page')} less than {UNSURE:.0%} sure, the least: {least}")
         lines += self._named
         if self.not_fine > len(self._named):
             lines.append(f"not ok: {self.not_fine - len(self._named):,} more")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
-from dsocr.document.blocks import FAILED, Transcript
+from dsocr.document.blocks import FAILED, OK, Transcript
 from dsocr.document.grounding import parse
 from dsocr.engine.loops import Loop
 from dsocr.engine.request import Delta, Request, Sampling, Stats
@@ -21,8 +21,8 @@ from dsocr.pages.blank import is_blank
 from dsocr.pages.sideways import TURNS, choose_turn, looks_turned
 from dsocr.pages.tiling import make_views
 from dsocr.prompts import labels_are_text
-from dsocr.reading import AUTO, NOTHING, Reading, tokens_on_page
-from dsocr.rescue import Attempt, Ladder, Rescued, Said, climb
+from dsocr.reading import AUTO, NOTHING, Reading, confidence_of, tokens_on_page
+from dsocr.rescue import UNSURE, Attempt, Said, climb, look_again
 from dsocr.server.line import Line
 from dsocr.server.opener import Opener, OpenFile
 from dsocr.server.questions import ids_of
@@ -31,6 +31,7 @@ from dsocr.server.told import Event, OutOfTime, PageBegun, PageDone, PageText, R
 from dsocr.views import Views
 
 T = TypeVar("T")
+_End = TypeVar("_End")
 _FEWEST = 2  # pages of one document on their way, however many documents there are
 
 
@@ -84,7 +85,7 @@ class Sheets:
         options.check()
         self._desk, self._options = desk, options
         self._asked, self._mode = options.full_prompt(), get_mode(options.mode)
-        self._sampling = replace(options.sampling or Sampling(), stop_loops=options.loops != "keep")
+        self._sampling = replace(options.sampling or Sampling(), stop_loops=options.loops != "keep", logprobs=True)
         self._events: asyncio.Queue[Event | Exception | None] = asyncio.Queue()  # None is the document's end
         self._told, self._pending = asyncio.Event(), 0
 
@@ -224,39 +225,49 @@ class Sheets:
         return _Wrote(deltas, error, written.loop, written.stats)
 
     async def _conclude(self, page: Page, wrote: _Wrote) -> Transcript:
-        """What the page comes to; one that repeated itself is read again."""
+        """What the page comes to; one that repeated itself, or of which the network was unsure, is read again."""
         labels = labels_are_text(self._asked)
         transcript = Reading(page, _replay(wrote.deltas, wrote.error), labels).transcript()
         if wrote.loop is None:
-            return transcript
+            return await self._be_surer(page, transcript)
         text, why, attempts = wrote.text, wrote.loop.reason, 1
         if self._options.loops == "rescue":
-            rescued = await self._rescue(page, text)
+            rescued = await self._follow(climb(page, text, self._mode, self._sampling))
             text, attempts = rescued.text, rescued.attempts
             why = rescued.tell(why)
         return replace(transcript, raw=text, blocks=parse(text), reason=why, attempts=attempts)
 
-    async def _rescue(self, page: Page, good: str) -> Rescued:
-        """The ladder climbed to its end, one attempt after another."""
-        ladder, said = climb(page, good, self._mode, self._sampling), None
+    async def _be_surer(self, page: Page, transcript: Transcript) -> Transcript:
+        """A page that was read with little confidence, or what the network is surest of."""
+        sure, text = transcript.confidence, transcript.raw
+        if transcript.status != OK or sure is None or sure >= UNSURE or not self._options.reads_again:
+            return transcript
+        best = await self._follow(look_again(page, text, sure, self._mode, self._sampling))
+        return replace(
+            transcript, raw=best.text, blocks=parse(best.text), attempts=best.attempts, confidence=best.confidence
+        )
+
+    async def _follow(self, ladder: Generator[Attempt, Said, _End]) -> _End:
+        """One attempt after another, to what they come to."""
+        said: Said | None = None
         while True:
-            step = await self._desk.opener.run(partial(_climb_on, ladder, said))
-            if isinstance(step, Rescued):
-                return step
+            step, end = await self._desk.opener.run(partial(_climb_on, ladder, said))
+            if step is None:
+                return cast(_End, end)
             make = partial(self._try_again, step)
             wrote = await self._write(await self._desk.opener.run(make))
-            said = Said(wrote.text, wrote.whole)
+            said = Said(wrote.text, wrote.whole, confidence_of(wrote.deltas))
 
     def _try_again(self, attempt: Attempt) -> Request:
         return self._make_request(make_views(attempt.image, attempt.mode), attempt.sampling, begun=attempt.begun)
 
 
-def _climb_on(ladder: Ladder, said: Said | None) -> Attempt | Rescued:
+def _climb_on(ladder: Generator[Attempt, Said, _End], said: Said | None) -> tuple[Attempt | None, _End | None]:
+    """The next attempt, or what they have come to."""
     try:
-        return ladder.send(said) if said else next(ladder)
+        return (ladder.send(said) if said else next(ladder)), None
     except StopIteration as end:
-        rescued: Rescued = end.value
-        return rescued
+        return None, end.value
 
 
 def _replay(deltas: Iterable[Delta], error: Exception | None) -> Iterator[Delta]:

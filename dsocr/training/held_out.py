@@ -25,7 +25,9 @@ def measure(network: Network, tokenizer: Tokenizer, pages: Sequence[Pair], mode:
     ocr = OCR(network, tokenizer)
     longest = max(len(tokenizer.encode(page.text)) for page in pages)
     # A network that has only begun to learn writes without end.
-    options = Options(mode, prompt, sampling=Sampling(max_tokens=longest + longest // 2 + 8), loops="keep")
+    options = Options(
+        mode, prompt, sampling=Sampling(max_tokens=longest + longest // 2 + 8), loops="keep", unsure="keep"
+    )
     texts = [_read(ocr, page, options) for page in pages]
     return statistics.mean(error_rate(text, page.text) for text, page in zip(texts, pages, strict=True))
 

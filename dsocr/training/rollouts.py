@@ -35,7 +35,9 @@ def write_down(
     with torch.autocast(network.device.type, enabled=False):
         speed_up(network)
         most = max(map(len, texts)) + _BEYOND
-        options = Options(mode, prompt, sampling=Sampling(max_tokens=most), loops="keep", skip_blank=False)
+        options = Options(
+            mode, prompt, sampling=Sampling(max_tokens=most), loops="keep", unsure="keep", skip_blank=False
+        )
         pages = [Image.fromarray(note.image).convert("RGB") for note in notes]
         ends = OCR(network, tokenizer, batch=_AT_ONCE).readings_of(pages, options)
         raws = [end.transcript(keep_image=False).raw for end in ends if isinstance(end, Reading)]

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from dsocr.errors import FileAccessError, InputError
 from dsocr.jobs.manifest import Facts, Manifest, Outcome
 
-PAGE = Outcome("a.pdf", 3, "truncated", "the limit of new tokens was reached", attempts=2, tokens=9, seconds=1.23456)
+PAGE = Outcome(
+    "a.pdf",
+    3,
+    "truncated",
+    "the limit of new tokens was reached",
+    attempts=2,
+    tokens=9,
+    seconds=1.23456,
+    confidence=0.91234,
+)
 
 
 def facts() -> Facts:
@@ -39,7 +48,15 @@ def test_a_line_tells_how_a_page_ended_and_how_it_was_read(tmp_path):
     assert line.pop("time").endswith("Z")
     assert line == {
         **{"run": known.run, "input": "a.pdf", "page": 3, "status": "truncated", "reason": PAGE.reason},
-        **{"attempts": 2, "tokens": 9, "seconds": 1.235, "cached": False, "modified": None, "rotated": 0},
+        **{
+            "attempts": 2,
+            "tokens": 9,
+            "seconds": 1.235,
+            "cached": False,
+            "modified": None,
+            "rotated": 0,
+            "confidence": 0.9123,
+        },
         **{"model": "nano", "mode": "tiny", "prompt": "document", "device": "cpu", "dtype": "auto"},
         **{"version": "1.0", "checkpoint": "abc"},
     }

@@ -283,6 +283,19 @@ class TestPrinter:
         printer.end_page(page("The text."))
         assert "".join(written) == f"good and good and good\n\n{AGAIN}\n\nThe text."
 
+    def test_where_nobody_looks_a_page_that_is_read_again_is_there_once(self):
+        written: list[str] = []
+        printer = Printer(("md",), written.append, live=False)
+        printer.begin_document("a.png")
+        printer.begin_page(1, 200, 100, False)
+        printer.add("Hollo wor")
+        printer.begin_again()
+        printer.add("Hello ")
+        printer.add("world")
+        assert not "".join(written)
+        printer.end_page(page("Hello world"))
+        assert "".join(written) == "Hello world"
+
     @pytest.mark.parametrize("formats", [("txt",), ("json",), ("json", "md"), ("md", "txt"), ("html",)])
     def test_other_forms_come_one_after_another_when_a_document_is_read(self, formats):
         pages = (page(IMAGE), page("two", 2))

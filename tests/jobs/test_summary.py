@@ -20,6 +20,14 @@ def summary(*outcomes: Outcome) -> Summary:
     return summed
 
 
+def test_the_pages_that_the_network_was_least_sure_of_are_named():
+    sure = {1: 0.95, 2: 0.42, 3: 0.899, 4: 0.7, 5: 0.61, 6: None}
+    summed = summary(*(Outcome("a.pdf", number, "ok", confidence=each) for number, each in sure.items()))
+    assert summed.lines(1, None)[1:] == [
+        "4 pages less than 90% sure, the least: a.pdf page 2 (42%), a.pdf page 5 (61%), a.pdf page 4 (70%)"
+    ]
+
+
 def test_what_is_not_ok_is_named():
     summed = summary(
         Outcome("a.pdf", 1, "ok", cached=True),

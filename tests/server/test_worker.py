@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 from drawn_pages import inked
@@ -255,6 +256,16 @@ class TestDocuments:
         expected = ocr.read(PAGE, "tiny", sampling=SOME).transcripts
         assert expected[0].attempts > 2
         assert transcripts(asyncio.run(told(worker, encoded(PAGE), Options("tiny", sampling=SOME)))) == expected
+
+    def test_a_page_that_the_network_is_unsure_of_is_read_again_as_the_reader_does_it(self, worker, ocr):
+        sampling = replace(SOME, stop=tuple(ocr.read(PAGE, "tiny", sampling=SOME).transcripts[0].raw[-3:]))
+        (expected,) = ocr.read(PAGE, "tiny", sampling=sampling).transcripts
+        assert (expected.status, expected.attempts) == ("ok", 4)
+        (page,) = transcripts(asyncio.run(told(worker, encoded(PAGE), Options("tiny", sampling=sampling))))
+        assert page == expected
+        assert page.confidence == pytest.approx(expected.confidence, rel=1e-4)
+        kept = Options("tiny", sampling=sampling, unsure="keep")
+        assert transcripts(asyncio.run(told(worker, encoded(PAGE), kept)))[0].attempts == 1
 
     def test_a_page_on_its_side_is_turned_as_the_reader_does_it(self, worker, ocr, monkeypatch):
         monkeypatch.setattr("dsocr.server.sheets.looks_turned", lambda _: True)
