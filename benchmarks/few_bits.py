@@ -1,4 +1,4 @@
-"""How far few bits move the logits of the released size: the weight recipe in float32 against int8 and int4.
+"""How far few bits move the logits of the released size: the weight recipe in float32 against bfloat16, int8, int4.
 
     python benchmarks/few_bits.py [--places 128]
 
@@ -31,8 +31,8 @@ from recipe_weights import drawn_network
 
 def logits_of(network: Network, ids: list[int]) -> Tensor:
     """[places, vocab], float32."""
-    config = network.config.decoder
-    pool = KVPool(config.layers, config.kv_heads, config.head_dim, blocks_for(len(ids)), torch.float32, network.device)
+    config, dtype = network.config.decoder, network.dtype
+    pool = KVPool(config.layers, config.kv_heads, config.head_dim, blocks_for(len(ids)), dtype, network.device)
     span = Span(pool.take(pool.blocks), 0, len(ids))
     x = network.embed(torch.tensor([ids]), None)[0]
     return network.step(x, Batch(pool, [span]), list(range(len(ids))))
@@ -75,6 +75,7 @@ def main() -> None:
         exact = logits_of(drawn_network(), ids)
     print("| decoder | relative error of the logits | same likeliest id | exact likeliest among the first five |")
     print("|---|---|---|---|")
+    print(line("bfloat16", logits_of(drawn_network().to(torch.bfloat16), ids), exact), flush=True)
     for name, bits in BITS.items():
         network = drawn_network()
         quantise(network.decoder, bits)

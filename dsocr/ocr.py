@@ -233,8 +233,9 @@ class OCR:
         prompt: a name of dsocr.prompts, `locate:TEXT`, or any text. pages: such as "1-3,7,10-", from 1. dpi and
         password are for PDFs. rotate: degrees to turn every page by, clockwise, or "auto", which tries all four ways
         for a page that looks turned. apart: files are opened in a child process, as in open_pages.
-        keep_images False lets go of each page's picture when it has been read: figures and
-        layout pictures can then not be cut from the Document. Raises InputError for what cannot be read at all.
+        keep_images False lets go of each page's picture when it has been read: figures and layout pictures can then not
+        be cut from the Document. A page that the network was unsure of is read again, and the surest text taken;
+        `readings` with Options(unsure="keep") reads each once. Raises InputError for what cannot be read at all.
         """
         options = Options(mode, prompt, pages, dpi, password, max_pixels, sampling, rotate=rotate, apart=apart)
         readings = self.readings(source, options)
