@@ -1,6 +1,6 @@
 """How well a checkpoint reads short printed notes: pages drawn here from prose it was never trained on.
 
-    python benchmarks/nano_reads.py [nano|FOLDER] [--dtype auto] [--pages 45] [--text FILE] [--save FOLDER]
+    python benchmarks/nano_reads.py [nano|FOLDER] [--dtype auto] [--pages 45] [--text FILE] [--save FOLDER] [--once]
 
 Shares no code with the training room. The prose is benchmarks/prose.txt, or any plain text file.
 """
@@ -106,14 +106,17 @@ def main() -> None:
     parser.add_argument("--mode", default="gundam")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save", type=Path)
+    parser.add_argument("--once", action="store_true", help="pages that it is unsure of are not read again")
     asked = parser.parse_args()
     notes = draw_notes(plain_ascii(asked.text.read_text(encoding="utf-8")), asked.pages, asked.seed)
     ocr = dsocr.load(asked.checkpoint, dtype=asked.dtype)
+    options = dsocr.Options(asked.mode, unsure="keep" if asked.once else "reread")
     rates: list[float] = []
     by_font: dict[str, list[float]] = {}
     began = time.perf_counter()
     for number, note in enumerate(notes):
-        read = dsocr.to_markdown(ocr.read(note.image, asked.mode))
+        (reading,) = ocr.readings(note.image, options)
+        read = dsocr.to_markdown(dsocr.Document(note.font, (reading.transcript(),)))
         rates.append(error_rate(read, note.text))
         by_font.setdefault(note.font, []).append(rates[-1])
         if asked.save:

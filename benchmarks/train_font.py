@@ -39,7 +39,10 @@ def measured(model: str, folder: Path) -> float:
     ocr = dsocr.load(model, "cpu")
     pages = sorted(folder.glob("*.png"))
     truths = [page.with_suffix(".txt").read_text(encoding="utf-8") for page in pages]
-    rates = [error_rate(dsocr.to_markdown(ocr.read(page)), truth) for page, truth in zip(pages, truths, strict=True)]
+    once = dsocr.Options(unsure="keep")
+    read = [reading.transcript() for page in pages for reading in ocr.readings(page, once)]
+    texts = [dsocr.to_markdown(dsocr.Document("page", (page,))) for page in read]
+    rates = [error_rate(text, truth) for text, truth in zip(texts, truths, strict=True)]
     return sum(rates) / len(rates)
 
 
