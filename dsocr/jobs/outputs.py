@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -49,7 +52,7 @@ class Printer:
                 raise InputError(f"format {name!r} needs a folder: add -o DIR")
         self._formats, self._wishes = formats, wishes
         self._write = write
-        self._live, self._held = live, list[str]()
+        self._live, self._held = live, list[str]()  # the page so far
         # What a page break has cut is known only when the next page is.
         self._streams = formats == (MARKDOWN,) and not wishes.join
         self._figures: list[OutputFile] = []
@@ -77,24 +80,26 @@ class Printer:
         self._markdown = self._start()
 
     def begin_again(self) -> None:
-        """What was shown already cannot be taken back; a comment says that it is void."""
+        """What was shown already is wiped off the screen; where it cannot be, a comment says that it is void."""
         if self._streams and self._markdown:
             void = self._markdown.close()
             if self._live:
-                self._write(f"{void}\n\n{AGAIN}\n\n")
+                self._write(wiping("".join(self._held)) or f"{void}\n\n{AGAIN}\n\n")
             self._held.clear()
             self._markdown = self._start()
 
     def add(self, text: str) -> None:
         """More of the page's text."""
         if self._streams and self._markdown:
-            text = self._markdown.feed(text)
-            self._write(text) if self._live else self._held.append(text)
+            self._held.append(self._markdown.feed(text))
+            if self._live:
+                self._write(self._held[-1])
 
     def end_page(self, transcript: Transcript) -> None:
         """The page is read."""
         if self._streams and self._markdown:
-            self._write("".join([*self._held, self._markdown.close(transcript.status, transcript.reason)]))
+            shown = [] if self._live else self._held
+            self._write("".join([*shown, self._markdown.close(transcript.status, transcript.reason)]))
             self._held.clear()
         if WITH_FIGURES & set(self._formats) and transcript.image is not None:
             self._figures += figure_files(transcript)
@@ -107,6 +112,19 @@ class Printer:
         beside, self._figures = Beside(None, tuple(self._figures)), []
         for name in self._formats:
             self._write(TEXTS[name](document, self._wishes, beside) + "\n")
+
+
+def wiping(shown: str) -> str:
+    """What makes a terminal forget a text that it has just been shown, from a line's beginning on.
+
+    Empty where there is no such terminal, or part of the text has left the screen.
+    """
+    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        return ""
+    columns, rows = shutil.get_terminal_size()
+    wide = [sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in line) for line in shown.split("\n")]
+    up = sum(max(1, -(-cells // columns)) for cells in wide) - 1
+    return f"\r\x1b[{up}A\x1b[J" if 0 < up < rows else "\r\x1b[J" if not up else ""
 
 
 class Folder:

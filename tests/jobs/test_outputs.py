@@ -27,7 +27,7 @@ from dsocr.document.to_markdown import PAGE_SEPARATOR
 from dsocr.errors import FileAccessError, InputError
 from dsocr.jobs.answers import RECORD, files_named
 from dsocr.jobs.forms import KINDS, TEXTS, Wishes
-from dsocr.jobs.outputs import AGAIN, Folder, Printer, parse_formats
+from dsocr.jobs.outputs import AGAIN, Folder, Printer, parse_formats, wiping
 from dsocr.pages import open_pages
 
 IMAGE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499], [500, 500, 999, 999]]<|/det|>"
@@ -295,6 +295,26 @@ class TestPrinter:
         assert not "".join(written)
         printer.end_page(page("Hello world"))
         assert "".join(written) == "Hello world"
+
+    @pytest.mark.parametrize(
+        ("shown", "wiped"),
+        [
+            ("", "\r\x1b[J"),
+            ("one line", "\r\x1b[J"),
+            ("one\ntwo\n", "\r\x1b[2A\x1b[J"),
+            ("x" * 41 + "\ny", "\r\x1b[2A\x1b[J"),  # 40 columns
+            ("\u6f22" * 21, "\r\x1b[1A\x1b[J"),  # of two columns each
+            ("\n" * 9, "\r\x1b[9A\x1b[J"),
+            ("\n" * 10, ""),  # its beginning has left the screen
+        ],
+    )
+    def test_a_terminal_forgets_what_it_was_shown(self, shown, wiped, monkeypatch):
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+        monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((40, 10)))
+        monkeypatch.setenv("TERM", "xterm")
+        assert wiping(shown) == wiped
+        monkeypatch.setenv("TERM", "dumb")
+        assert wiping(shown) == ""
 
     @pytest.mark.parametrize("formats", [("txt",), ("json",), ("json", "md"), ("md", "txt"), ("html",)])
     def test_other_forms_come_one_after_another_when_a_document_is_read(self, formats):
