@@ -152,7 +152,12 @@ class Reading:
         if self._again is None or self._ending[0] != OK or sure is None or sure >= UNSURE:
             return
         self._taken = True  # as above
-        best = self._again("".join(self._text), sure, self.between)
+        try:
+            best = self._again("".join(self._text), sure, self.between)
+        except (InputError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, InputError) and not is_out_of_memory(error):
+                raise
+            return  # what has been read stands
         self._text, self.attempts, self._surest = [best.text], best.attempts, best.confidence
 
     @property

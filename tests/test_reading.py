@@ -6,6 +6,7 @@ import gc
 import io
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -438,3 +439,22 @@ class TestLaziness:
 
         with pytest.raises(InputError, match="too large"):
             list(OCR(fail, loaded.tokenizer).readings(tiff(2), FEW))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), InputError("it does not fit"), RuntimeError("cannot allocate memory")]
+)
+def test_a_page_that_cannot_be_read_again_is_what_it_was_read_as(ocr, monkeypatch, error):
+    """The micro network is never sure; a stop text ends its page as if it had done so itself."""
+    (first,) = ocr.readings(inked(), replace(FEW, unsure="keep"))
+    once = first.transcript()
+    stopped = replace(FEW, sampling=replace(FEW.sampling, stop=(once.raw[-1:],)))
+    (kept,) = (reading.transcript() for reading in ocr.readings(inked(), replace(stopped, unsure="keep")))
+    assert (kept.status, kept.attempts) == ("ok", 1)
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(OCR, "_try_again", fail)
+    (page,) = (reading.transcript() for reading in ocr.readings(inked(), stopped))
+    assert (page.status, page.raw, page.reason, page.attempts) == ("ok", kept.raw, None, 1)
