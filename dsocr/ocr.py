@@ -34,6 +34,7 @@ from dsocr.pages.tiling import make_views
 from dsocr.prompts import IMAGE, labels_are_text, resolve_prompt
 from dsocr.reading import (
     AUTO,
+    NO_ROOM,
     Opened,
     Rotate,
     Shelf,
@@ -258,9 +259,11 @@ class OCR:
     ) -> Iterator[Delta]:
         """The same, as it is written: deltas with their page's number, the last of each page with a finish reason.
 
-        A page that cannot be shown has no deltas; who wants to know of it takes the `readings`.
+        A page that cannot be shown has no deltas; who wants to know of it takes the `readings`. Every page is read
+        once: what is told cannot be taken back.
         """
         options = Options(mode, prompt, pages, dpi, password, max_pixels, sampling, rotate=rotate, apart=apart)
+        options = replace(options, unsure="keep")
         return (delta for reading in self.readings(source, options) for delta in reading)
 
     def readings(self, source: Source, options: Options) -> Generator[Reading, None, None]:
@@ -309,7 +312,10 @@ class OCR:
         engine = self.engine  # A network that cannot be had is no fault of this page.
         if opened.perhaps_turned:
             page = page.turned(self._find_turn(page, asked, mode, sampling))
-            views = make_views(page.image, mode) if page.rotated else views
+            try:
+                views = make_views(page.image, mode) if page.rotated else views
+            except MemoryError:
+                return Reading(BrokenPage(page.source, page.number, NO_ROOM), iter(()))
         request = self.request(asked, (views,), sampling, page.text)
         tokens = tokens_on_page(page.size, views.layout, mode)
         try:

@@ -34,7 +34,7 @@ AUTO: Rotate = "auto"
 OPENED_AHEAD = 2  # pages that wait to be submitted
 _KEPT = 4  # times the batch: most pages that were submitted and not yet asked for
 _POLL = 0.5  # seconds
-_NO_ROOM = "it does not fit in memory; choose a smaller mode"
+NO_ROOM = "it does not fit in memory; choose a smaller mode"
 # The status of a page and its reason, from how its text ended.
 ENDINGS: dict[FinishReason, tuple[str, str | None]] = {
     "stop": (OK, None),
@@ -95,8 +95,11 @@ class Reading:
             yield delta
             self.between()
 
-    def _take(self) -> Delta | None:
-        """The next delta, None after the last: the page's text is whole then."""
+    def _take(self, *, later: bool = False) -> Delta | None:
+        """The next delta, None after the last: the page's text is whole then.
+
+        later: where it is to be read again, that is left for whoever asks for it.
+        """
         if self._taken:
             return None
         try:
@@ -111,6 +114,8 @@ class Reading:
                 return replace(delta, page=self.page.number)
             if isinstance(self._deltas, Elsewhere):
                 self._accept(self._deltas.known)
+            elif later and self._is_unsure():
+                return None
             else:
                 self._leave_loop()
                 self._look_again()
@@ -119,7 +124,7 @@ class Reading:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            self._ending = FAILED, _NO_ROOM
+            self._ending = FAILED, NO_ROOM
         self._taken = True
         self.ended(self)
         return None
@@ -138,6 +143,7 @@ class Reading:
         if loop is None:
             return
         good = "".join(self._text)[: loop.start]
+        self._told = 0  # of what repeats itself a network is very sure
         self._text, why = [good], loop.reason
         self._taken = True  # what goes on between the attempts may ask for it again
         if self._rescue:
@@ -149,7 +155,7 @@ class Reading:
     def _look_again(self) -> None:
         """Where the network was unsure of a page that it ended itself, take what it is surest of."""
         sure = self.confidence
-        if self._again is None or self._ending[0] != OK or sure is None or sure >= UNSURE:
+        if self._again is None or sure is None or not self._is_unsure():
             return
         self._taken = True  # as above
         try:
@@ -160,6 +166,10 @@ class Reading:
             return  # what has been read stands
         self._text, self.attempts, self._surest = [best.text], best.attempts, best.confidence
 
+    def _is_unsure(self) -> bool:
+        sure = self.confidence
+        return self._again is not None and self._ending[0] == OK and sure is not None and sure < UNSURE
+
     @property
     def confidence(self) -> float | None:
         """How sure the network was of the text: the geometric mean of its tokens' probabilities, 0 to 1.
@@ -168,7 +178,7 @@ class Reading:
         """
         if self._surest is not None:
             return self._surest
-        return math.exp(self._logprobs / self._told) if self._told else None
+        return _mean_probability(self._logprobs, self._told)
 
     @property
     def over(self) -> bool:
@@ -186,9 +196,12 @@ class Reading:
             stats = replace(stats, vision_tokens=self._vision_tokens)
         return replace(stats, render_seconds=self._render_seconds)
 
-    def settle(self) -> None:
-        """Take the text of a page that is over, so that `ended` is told of it before anybody asks for the page."""
-        while delta := self._take():
+    def settle(self, *, later: bool = False) -> None:
+        """Take the text of a page that is over, so that `ended` is told of it before anybody asks for the page.
+
+        later: but for one that is to be read again.
+        """
+        while delta := self._take(later=later):
             self._early.append(delta)
 
     def cancel(self) -> None:
@@ -267,7 +280,13 @@ class Opened:
 def confidence_of(deltas: Iterable[Delta]) -> float | None:
     """The geometric mean of the probabilities that the network gave to its tokens; None where they do not tell."""
     told = [delta.logprob for delta in deltas if delta.logprob is not None]
-    return math.exp(sum(told) / len(told)) if told else None
+    return _mean_probability(sum(told), len(told))
+
+
+def _mean_probability(logprobs: float, count: int) -> float | None:
+    """Of so many tokens; None without any, or where the network's numbers were none."""
+    mean = logprobs / count if count else math.nan
+    return None if math.isnan(mean) else min(1.0, math.exp(mean))
 
 
 def read_ahead(
@@ -329,7 +348,7 @@ class _Readings:
         """Submit pages that are open already, as far as there is room; never waits."""
         for reading in self._readings():
             if reading.over:
-                reading.settle()
+                reading.settle(later=True)  # this may be called while another page is read again
         while self._has_room():
             opened = self._opened.next(wait=False)
             if opened is None:
@@ -447,7 +466,7 @@ def _with_views(
                 perhaps_turned = rotate == AUTO and not known and looks_turned(page.image)
                 views = None if known or elsewhere else make_views(page.image, mode)
             except MemoryError:
-                page = BrokenPage(page.source, page.number, _NO_ROOM)
+                page = BrokenPage(page.source, page.number, NO_ROOM)
         yield Opened(page, views, time.perf_counter() - began, key, known, perhaps_turned)
 
 

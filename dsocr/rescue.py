@@ -16,6 +16,7 @@ from dsocr.pages import MODES, Mode, Page
 
 UNSURE = 0.9  # a page read with less confidence is looked at again
 # Parts of a page's width and height: its letters come to lie otherwise, and boxes, in thousandths, stay right.
+_MOST_OF_IT = 0.7  # of the first text's length
 _SQUEEZED = ((1.0, 0.94), (0.94, 1.0), (1.0, 0.9))
 TEXT_LAYER = "the PDF's own text layer stands in its place"
 _STRICT_NGRAM, _STRICT_WINDOW = 20, 2_000  # about a whole page
@@ -88,7 +89,9 @@ def look_again(page: Page, text: str, confidence: float, mode: Mode, sampling: S
         size = tuple(max(1, round(side * part)) for side, part in zip(page.size, (across, down), strict=True))
         said = yield Attempt(page.image.resize((size[0], size[1])), mode, sampling)
         best = replace(best, attempts=best.attempts + 1)
-        if said.whole and said.confidence is not None and said.confidence > best.confidence:
+        # A text that stops early may well be a sure one.
+        whole = said.whole and len(said.text) >= _MOST_OF_IT * len(text)
+        if whole and said.confidence is not None and said.confidence > best.confidence:
             best = replace(best, text=said.text, confidence=said.confidence)
         if best.confidence >= UNSURE:
             break

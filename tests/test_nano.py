@@ -63,7 +63,7 @@ def test_pages_that_nano_is_unsure_of_are_read_again_and_better(nano, error_rate
             once = [Levenshtein.distance(text, truth) / len(truth) for text, truth in zip(texts, truths, strict=True)]
     assert set(attempts[0]) == {1}
     assert [tries > 1 for tries in attempts[1]] == [sure < UNSURE for sure in confidence[0]]
-    assert all(now >= before for before, now in zip(*confidence, strict=True))
+    assert all(now > before - 1e-3 for before, now in zip(*confidence, strict=True))
     assert 1 < sum(tries > 1 for tries in attempts[1]) < 9
     assert sum(error_rates) < sum(once)
     by_errors = sorted(zip(once, confidence[0], strict=True))

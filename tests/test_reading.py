@@ -458,3 +458,28 @@ def test_a_page_that_cannot_be_read_again_is_what_it_was_read_as(ocr, monkeypatc
     monkeypatch.setattr(OCR, "_try_again", fail)
     (page,) = (reading.transcript() for reading in ocr.readings(inked(), stopped))
     assert (page.status, page.raw, page.reason, page.attempts) == ("ok", kept.raw, None, 1)
+
+
+def test_pages_that_are_all_to_be_read_again_are_so_one_after_another(loaded, monkeypatch):
+    ocr, again, attempt = OCR(loaded.network, loaded.tokenizer, batch=32), [], OCR._try_again
+    (first,) = ocr.readings(inked(), replace(FEW, unsure="keep"))
+    stopped = replace(FEW, sampling=replace(FEW.sampling, stop=(first.transcript().raw[-1:],)))
+
+    def count(self, *asked):
+        again.append(asked)
+        return attempt(self, *asked)
+
+    monkeypatch.setattr(OCR, "_try_again", count)
+    for number, reading in enumerate(ocr.readings(tiff(40), stopped), start=1):
+        page = reading.transcript()
+        # The stop text is missing on some pages, whose six tokens are then too few.
+        assert (page.page, page.status, page.attempts) in ((number, "ok", 4), (number, "truncated", 1))
+        assert len(again) <= 3 * number
+    assert len(again) > 20
+
+
+def test_a_stream_tells_what_is_read_first(ocr):
+    (first,) = ocr.readings(inked(), replace(FEW, unsure="keep"))
+    raw = first.transcript().raw
+    sampling = replace(FEW.sampling, stop=(raw[-1:],))
+    assert "".join(delta.text for delta in ocr.stream(inked(), "tiny", sampling=sampling)) == raw[: raw.index(raw[-1:])]

@@ -110,17 +110,17 @@ def looked_at_again(*came, first=0.5):
 
 
 def test_of_a_page_that_is_read_with_little_confidence_the_surest_text_is_taken():
-    best, sizes = looked_at_again(Said("b", True, 0.6), Said("c", True, 0.4), Said("d", True, 0.55))
-    assert best == Surest("b", 0.6, 4)
+    best, sizes = looked_at_again(Said("second", True, 0.6), Said("third", True, 0.4), Said("fourth", True, 0.55))
+    assert best == Surest("second", 0.6, 4)
     wide, high = PAGE.size
     assert sizes == [(wide, round(0.94 * high)), (round(0.94 * wide), high), (wide, round(0.9 * high))]
 
 
 def test_the_first_text_that_is_sure_enough_ends_it():
-    best, sizes = looked_at_again(Said("b", True, 0.7), Said("c", True, UNSURE), Said("d", True, 0.99))
-    assert (best, len(sizes)) == (Surest("c", UNSURE, 3), 2)
+    best, sizes = looked_at_again(Said("second", True, 0.7), Said("third", True, UNSURE), Said("fourth", True, 0.99))
+    assert (best, len(sizes)) == (Surest("third", UNSURE, 3), 2)
 
 
 def test_what_is_no_whole_text_is_never_the_surest():
-    best, _ = looked_at_again(Said("b", False, 0.8), Said("c", True, None), Said("d", True, 0.5))
+    best, _ = looked_at_again(Said("whole", False, 0.8), Said("whole", True, None), Said("fi", True, 0.95))
     assert best == Surest("first", 0.5, 4)

@@ -192,8 +192,8 @@ def read(
 ) -> None:
     """Read documents to Markdown, text, JSON or drawings.
 
-    Markdown goes to stdout while it is written; with -o, all that is asked for goes into a folder. A run that was
-    killed goes on where it stood when it is started again.
+    Markdown goes to stdout, on a terminal while it is written; with -o, all that is asked for goes into a folder. A
+    run that was killed goes on where it stood when it is started again.
 
     Exit codes: 0 every page is ok or blank, 10 some are not (the manifest says why), 2 a mistake in what was asked or
     given, 5 a file or folder that may not be read or written, 8 a password is missing or wrong, 130 interrupted.

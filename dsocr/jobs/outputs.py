@@ -119,12 +119,19 @@ def wiping(shown: str) -> str:
 
     Empty where there is no such terminal, or part of the text has left the screen.
     """
-    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+    if "\t" in shown or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         return ""
     columns, rows = shutil.get_terminal_size()
-    wide = [sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in line) for line in shown.split("\n")]
+    wide = [sum(map(_cells, line)) for line in shown.split("\n")]
     up = sum(max(1, -(-cells // columns)) for cells in wide) - 1
     return f"\r\x1b[{up}A\x1b[J" if 0 < up < rows else "\r\x1b[J" if not up else ""
+
+
+def _cells(character: str) -> int:
+    """How many columns of a terminal a character takes."""
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 class Folder:

@@ -157,7 +157,7 @@ class Run:
         transcript = reading.transcript()
         if transcript.raw.startswith(shown):
             self.output.add(transcript.raw[len(shown) :])  # it was known from before
-        elif not shown.startswith(transcript.raw):
+        else:
             self.output.begin_again()
             self.output.add(transcript.raw)
         outcome = _outcome(draft, reading, transcript)

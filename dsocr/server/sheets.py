@@ -235,14 +235,17 @@ class Sheets:
             rescued = await self._follow(climb(page, text, self._mode, self._sampling))
             text, attempts = rescued.text, rescued.attempts
             why = rescued.tell(why)
-        return replace(transcript, raw=text, blocks=parse(text), reason=why, attempts=attempts)
+        return replace(transcript, raw=text, blocks=parse(text), reason=why, attempts=attempts, confidence=None)
 
     async def _be_surer(self, page: Page, transcript: Transcript) -> Transcript:
         """A page that was read with little confidence, or what the network is surest of."""
         sure, text = transcript.confidence, transcript.raw
         if transcript.status != OK or sure is None or sure >= UNSURE or not self._options.reads_again:
             return transcript
-        best = await self._follow(look_again(page, text, sure, self._mode, self._sampling))
+        try:
+            best = await self._follow(look_again(page, text, sure, self._mode, self._sampling))
+        except (InputError, MemoryError):
+            return transcript  # what has been read stands
         return replace(
             transcript, raw=best.text, blocks=parse(best.text), attempts=best.attempts, confidence=best.confidence
         )

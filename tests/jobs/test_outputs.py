@@ -303,6 +303,8 @@ class TestPrinter:
             ("one line", "\r\x1b[J"),
             ("one\ntwo\n", "\r\x1b[2A\x1b[J"),
             ("x" * 41 + "\ny", "\r\x1b[2A\x1b[J"),  # 40 columns
+            ("e\u0301" * 40 + "\nx", "\r\x1b[1A\x1b[J"),  # marks that take no column
+            ("a\tb\n", ""),  # nobody knows how far that goes
             ("\u6f22" * 21, "\r\x1b[1A\x1b[J"),  # of two columns each
             ("\n" * 9, "\r\x1b[9A\x1b[J"),
             ("\n" * 10, ""),  # its beginning has left the screen
