@@ -73,7 +73,9 @@ def open_output(job: Job, say: Callable[[str], None]) -> Output:
     """Where the answers go; InputError (FileAccessError) if that cannot be."""
     if job.folder:
         return Folder(job.folder, job.formats, job.wishes, job.options.pages)
-    return Printer(job.formats, say, job.wishes, live=sys.stdout.isatty())
+    # Where nobody looks, a page that may be read again comes when it is whole.
+    live = sys.stdout.isatty() or not job.options.reads_again
+    return Printer(job.formats, say, job.wishes, live=live)
 
 
 def choose_inputs(job: Job, output: Output | None) -> tuple[tuple[Input, ...], str | None]:
