@@ -8,7 +8,7 @@ import pytest
 from rapidfuzz.distance import Levenshtein
 
 import dsocr
-from dsocr import Options, Sampling
+from dsocr import Options, Sampling, Transcript
 from dsocr.reading import Reading
 from dsocr.rescue import UNSURE
 
@@ -23,20 +23,29 @@ def nano() -> dsocr.OCR:
 
 
 @pytest.fixture(scope="module")
-def error_rates(nano) -> list[float]:
+def pages(nano) -> list[Transcript]:
+    """All pages as they are read by default."""
+    return read(nano, Options())
+
+
+def read(nano, options: Options) -> list[Transcript]:
+    return [each.transcript() for each in nano.readings_of(PAGES, options) if isinstance(each, Reading)]
+
+
+def error_rates(pages: list[Transcript]) -> list[float]:
     """Character error rate of each page, white space counted as single spaces."""
     rates = []
-    readings = (each for each in nano.readings_of(PAGES, Options()) if isinstance(each, Reading))
-    for page, reading in zip(PAGES, readings, strict=True):
-        truth = " ".join(page.with_suffix(".txt").read_text(encoding="utf-8").split())
-        read = " ".join(dsocr.to_markdown(reading.transcript()).split())
-        rates.append(Levenshtein.distance(read, truth) / len(truth))
+    for path, page in zip(PAGES, pages, strict=True):
+        truth = " ".join(path.with_suffix(".txt").read_text(encoding="utf-8").split())
+        text = " ".join(dsocr.to_markdown(page).split())
+        rates.append(Levenshtein.distance(text, truth) / len(truth))
     return rates
 
 
-def test_nano_reads_as_well_as_its_document_says(error_rates):
-    assert len(error_rates) == 9
-    assert sum(error_rates) / 9 <= REACHED, error_rates
+def test_nano_reads_as_well_as_its_document_says(pages):
+    rates = error_rates(pages)
+    assert len(rates) == 9
+    assert sum(rates) / 9 <= REACHED, rates
 
 
 def test_nano_is_as_small_as_it_says(nano):
@@ -50,24 +59,17 @@ def test_nano_reads_the_same_alone_and_again(nano):
     assert once == twice
 
 
-def test_pages_that_nano_is_unsure_of_are_read_again_and_better(nano, error_rates):
-    once, confidence, attempts = [], [], []
-    for options in (Options(unsure="keep"), Options()):
-        readings = [each for each in nano.readings_of(PAGES, options) if isinstance(each, Reading)]
-        pages = [reading.transcript() for reading in readings]
-        confidence.append([page.confidence for page in pages])
-        attempts.append([page.attempts for page in pages])
-        if not once:
-            truths = [" ".join(page.with_suffix(".txt").read_text(encoding="utf-8").split()) for page in PAGES]
-            texts = [" ".join(dsocr.to_markdown(page).split()) for page in pages]
-            once = [Levenshtein.distance(text, truth) / len(truth) for text, truth in zip(texts, truths, strict=True)]
-    assert set(attempts[0]) == {1}
-    assert [tries > 1 for tries in attempts[1]] == [sure < UNSURE for sure in confidence[0]]
-    assert all(now > before - 1e-3 for before, now in zip(*confidence, strict=True))
-    assert 1 < sum(tries > 1 for tries in attempts[1]) < 9
-    assert sum(error_rates) < sum(once)
-    by_errors = sorted(zip(once, confidence[0], strict=True))
-    assert sum(sure for _, sure in by_errors[:4]) > sum(sure for _, sure in by_errors[-4:])
+def test_pages_that_nano_is_unsure_of_are_read_again_and_better(nano, pages):
+    once = read(nano, Options(unsure="keep"))
+    assert {page.attempts for page in once} == {1}
+    again = [page.attempts > 1 for page in pages]
+    assert again == [page.confidence < UNSURE for page in once]
+    assert 1 < sum(again) < 9
+    assert all(page.confidence > first.confidence - 1e-3 for page, first in zip(pages, once, strict=True))
+    rates = error_rates(once)
+    assert sum(error_rates(pages)) < sum(rates)
+    sure = [confidence for _, confidence in sorted(zip(rates, (page.confidence for page in once), strict=True))]
+    assert sum(sure[:4]) > sum(sure[-4:])
 
 
 def test_a_description_is_never_read_again(nano):
