@@ -15,8 +15,8 @@ from dsocr.engine.request import Sampling
 from dsocr.pages import MODES, Mode, Page
 
 UNSURE = 0.9  # a page read with less confidence is looked at again
-# Parts of a page's width and height: its letters come to lie otherwise, and boxes, in thousandths, stay right.
 _MOST_OF_IT = 0.7  # of the first text's length
+# Parts of a page's width and height: its letters come to lie otherwise, and boxes, in thousandths, stay right.
 _SQUEEZED = ((1.0, 0.94), (0.94, 1.0), (1.0, 0.9))
 TEXT_LAYER = "the PDF's own text layer stands in its place"
 _STRICT_NGRAM, _STRICT_WINDOW = 20, 2_000  # about a whole page

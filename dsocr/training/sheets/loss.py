@@ -17,19 +17,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsocr.model.clip import ClipLayer
-from dsocr.model.decoder import DecoderLayer, causal_attention, rope_tables
+from dsocr.model.config import DecoderConfig
+from dsocr.model.decoder import DecoderLayer, causal_attention, rope_tables, rotate
 from dsocr.model.deep_encoder import DeepEncoder
 from dsocr.model.moe import MixtureOfExperts, SwiGLU
 from dsocr.model.network import Network
 from dsocr.model.sam import SamLayer
-from dsocr.training.heads import GUIDED_LAYERS, Heads
+from dsocr.training.heads import GUIDED_LAYERS, Heads, cell_loss
 from dsocr.training.losses import Shown
 from dsocr.training.recipe import Stage
 from dsocr.training.sheets.batches import SheetBatch, look_at
 from dsocr.views import PIXELS_PER_TOKEN
 
 _STACK, _SMALL_STACK, _SMALL = 16, 32, 640  # views in a stack; more of sides up to 640 pixels
-_EMPTY_WEIGHT = 0.3  # of cells with nothing in them
 _Step = Callable[..., Any]
 
 
@@ -48,8 +48,8 @@ def sheet_loss(
     close = _fuse(eye, close_features, compiled) if tiled else wide
     total, shown = wide.new_zeros((), dtype=torch.float32), Shown()
     if stage.dense * fade:
-        near, near_right = cells_loss(heads.dense.patch_logits(close_sheet), batch.labels)
-        far, far_right = cells_loss(heads.dense.token_logits(close), batch.labels)
+        near, near_right = cell_loss(heads.dense.patch_logits(close_sheet), batch.labels.long())
+        far, far_right = cell_loss(heads.dense.token_logits(close), batch.labels.long())
         total = total + stage.dense * fade * (near + far)
         shown |= {"patch": near_right, "token": far_right}
     if not stage.decoder:
@@ -74,7 +74,7 @@ def sheet_loss(
 def _guided_loss(network: Network, heads: Heads, given: list[Tensor], batch: SheetBatch) -> tuple[Tensor, Shown]:
     """How little the guided layers look at the next character, and how badly the layer after them knows its cell."""
     guided = [index for index in GUIDED_LAYERS if index < len(given)]
-    gazes = {index: gaze_loss(_layer(network, index), given[index], batch) for index in guided}
+    gazes = {index: gaze_loss(_layer(network, index), given[index], batch, network.config.decoder) for index in guided}
     total = torch.stack(list(gazes.values())).mean()
     shown = {f"gaze {index}": each.detach() for index, each in gazes.items()}
     after = guided[-1] + 1
@@ -84,16 +84,6 @@ def _guided_loss(network: Network, heads: Heads, given: list[Tensor], batch: She
         cell = F.cross_entropy(logits, batch.cells.flatten(), ignore_index=-100)
         total, shown["cell"] = total + 0.3 * cell, cell.detach()
     return total, shown
-
-
-def cells_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy over cells [..., classes], empty ones counting less; and the accuracy over inked cells."""
-    flat, wanted = logits.flatten(0, -2).float(), labels.flatten().long()
-    each = F.cross_entropy(flat, wanted, reduction="none")
-    inked = wanted > 0
-    weight = torch.where(inked, 1.0, _EMPTY_WEIGHT)
-    right = ((flat.detach().argmax(-1) == wanted) & inked).sum() / inked.sum().clamp(min=1)
-    return (each * weight).sum() / weight.sum(), right
 
 
 def arrange(batch: SheetBatch, wide: Tensor, close: Tensor | None, eye: DeepEncoder) -> Tensor:
@@ -178,13 +168,13 @@ def all_experts(moe: MixtureOfExperts, x: Tensor) -> tuple[Tensor, Tensor]:
     return F.linear(weighted.flatten(1), down) + moe.shared(x), even
 
 
-def gaze_loss(layer: DecoderLayer, given: Tensor, batch: SheetBatch) -> Tensor:
+def gaze_loss(layer: DecoderLayer, given: Tensor, batch: SheetBatch, config: DecoderConfig) -> Tensor:
     """How little all heads but the last look at the place of the next character, at the places that are asked."""
     attention = layer.attention
     normed = layer.attention_norm(given)
     pages, places, _ = normed.shape
-    dim = attention.q.out_features // attention.heads
-    cos, sin = rope_tables(torch.arange(places, device=given.device), _Dims(dim), normed)  # type: ignore[arg-type]
+    dim = config.head_dim
+    cos, sin = rope_tables(torch.arange(places, device=given.device), config, normed)
     asked = batch.asked.clamp(min=0)
     q = attention.q(_at(normed, batch.asked)).reshape(pages, asked.shape[1], -1, dim)
     k = attention.k(normed).reshape(pages, places, -1, dim)
@@ -195,15 +185,6 @@ def gaze_loss(layer: DecoderLayer, given: Tensor, batch: SheetBatch) -> Tensor:
     logits = logits.masked_fill(later[:, None], float("-inf"))
     wanted = batch.places[:, None].expand(-1, logits.shape[1], -1)
     return F.cross_entropy(logits.flatten(0, 2), wanted.flatten(), ignore_index=-100)
-
-
-class _Dims:
-    """As much of a decoder's configuration as rotary tables want."""
-
-    rope_theta = 10000.0
-
-    def __init__(self, head_dim: int) -> None:
-        self.head_dim = head_dim
 
 
 def _look(eye: DeepEncoder, views: Tensor, compiled: bool) -> tuple[Tensor, Tensor]:
@@ -266,8 +247,8 @@ def _compiled(step: _Step) -> _Step:
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return (x * cos + torch.cat([-second, first], dim=-1) * sin).to(x.dtype)
+    """Rotated in the precision of the tables, and as precise as it was before."""
+    return rotate(x, (cos, sin)).to(x.dtype)
 
 
 def _at(rows: Tensor, asked: Tensor) -> Tensor:
