@@ -60,13 +60,25 @@ def measure(form: str, rounds: int, *, peer: bool, plain: bool) -> list[str]:
         if peer:
             note("llama.cpp", max(llama_cpp.measure(PEER[form], 1, load=how) for how in ("auto", "none")))
         torch.set_num_threads(2)
+        note("memory, 2 threads", limits.read_bandwidth(2) or 0)
         note("1 at once, 2 threads", decode_rate(network, 1, seconds=4))
+        note("16 at once, 2 threads", decode_rate(network, 16, seconds=6))
     floor = best["memory"] / step_bytes(network, CONTEXT)
     one = best["1 at once"]
+    second = best["memory, 2 threads"] / best["memory"]
     rows = [
         ("1 at once", one, f"{one / floor:.0%} of the floor of {floor:.1f} ({best['memory'] / 1e9:.1f} GB/s)"),
-        ("1 at once, 2 threads", best["1 at once, 2 threads"], f"{best['1 at once, 2 threads'] / one:.2f} × one"),
+        (
+            "1 at once, 2 threads",
+            best["1 at once, 2 threads"],
+            f"{best['1 at once, 2 threads'] / one:.2f} × one; memory gives two {second:.2f} × what it gives one",
+        ),
         ("16 at once", best["16 at once"], f"{best['16 at once'] / one:.2f} × 1 at once"),
+        (
+            "16 at once, 2 threads",
+            best["16 at once, 2 threads"],
+            f"{best['16 at once, 2 threads'] / best['16 at once']:.2f} × one",
+        ),
     ]
     if plain:
         rows.append(("plain PyTorch twin", best["plain"], f"{one / best['plain']:.1f} × faster here"))

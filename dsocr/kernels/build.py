@@ -13,7 +13,7 @@ from dsocr.errors import InputError
 from dsocr.kernels.library import LEVELS, LIBRARIES, SOURCES, Level, library_path
 
 COMPILERS = ("c++", "g++", "clang++")
-OPTIONS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno")
+OPTIONS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math")
 THREADS = "-fopenmp"
 
 

@@ -6,6 +6,7 @@ import ctypes
 
 import torch
 
+from dsocr.kernels.huge_pages import HugePages
 from dsocr.kernels.library import core
 
 BUFFER = 1 << 29  # bytes, more than the caches hold
@@ -18,7 +19,7 @@ def read_bandwidth(threads: int = 1) -> float | None:
     library = core()
     if library is None:
         return None
-    buffer = torch.ones(BUFFER // 8, dtype=torch.int64)
+    buffer = HugePages().empty(BUFFER, dtype=torch.uint8).fill_(1)
     read = library.limit_read
     read.argtypes, read.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int], ctypes.c_double
     return max(float(read(buffer.data_ptr(), BUFFER, threads)) for _ in range(_TRIES))

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dsocr.kernels.huge_pages import HugePages
 from dsocr.kernels.library import core
 
 INT8_GROUP = 128
@@ -22,8 +23,9 @@ class Packed:
     """A matrix [rows, columns] in few bits.
 
     bits 8: data uint8 [rows, padded], each number + 128; scales float32 [rows, padded / 128].
-    bits 4: data uint8 [rows, padded / 2], each number + 8; of 128 columns the first 64 lie in the low halves of 64
-    bytes and the others in the high halves; scales float16 [rows, padded / 32].
+    bits 4: data uint8 [rows, padded / 2], each number + 8; 128 columns lie in 64 bytes: four bytes after four
+    bytes hold the next columns of the first, second, third and fourth 32 in turn, the low halves the first 16 of each
+    and the high halves the others; scales float16 [rows, padded / 32].
     """
 
     data: Tensor
@@ -37,8 +39,8 @@ class Packed:
         return self.data.shape[0]
 
 
-def pack(weight: Tensor, bits: int) -> Packed:
-    """Round a matrix [rows, columns] to 8 or 4 bits.
+def pack(weight: Tensor, bits: int, memory: HugePages | None = None) -> Packed:
+    """Round a matrix [rows, columns] to 8 or 4 bits; what is packed from the same memory in turn is read in one stream.
 
     To multiples of its group's largest number / 127; of 4 bits, whose numbers reach from -8 to 7, the number farthest
     from zero is -8, so that scales may be negative.
@@ -52,9 +54,10 @@ def pack(weight: Tensor, bits: int) -> Packed:
     weight = weight.contiguous()
     rows, columns = weight.shape
     wide = columns + -columns % _CHUNK
-    data = torch.empty(rows, wide * bits // 8, dtype=torch.uint8)
-    scales = torch.empty(rows, wide // (INT8_GROUP if bits == 8 else INT4_GROUP))
-    scales = scales if bits == 8 else scales.half()
+    empty = memory.empty if memory else torch.empty
+    data = empty(rows, wide * bits // 8, dtype=torch.uint8)
+    group, kind = (INT8_GROUP, torch.float32) if bits == 8 else (INT4_GROUP, torch.float16)
+    scales = empty(rows, wide // group, dtype=kind)
     sizes = [ctypes.c_int64(number) for number in (weight.dtype == torch.bfloat16, rows, columns)]
     work = library.pack_int8 if bits == 8 else library.pack_int4
     addresses = [ctypes.c_void_p(tensor.data_ptr()) for tensor in (weight, data, scales)]
@@ -76,8 +79,8 @@ def pack_plain(weight: Tensor, bits: int) -> Packed:
     numbers = (grouped / steps[..., None]).round_().clamp_(least, most).reshape(wide.shape)
     if bits == 8:
         return Packed((numbers + 128).to(torch.uint8), scales, columns, bits)
-    halves = (numbers + 8).to(torch.uint8).reshape(len(wide), -1, 2, _CHUNK // 2)
-    data = halves[:, :, 0] | (halves[:, :, 1] << 4)
+    halves = (numbers + 8).to(torch.uint8).reshape(len(wide), -1, 4, 2, 4, 4).permute(3, 0, 1, 4, 2, 5)
+    data = halves[0] | (halves[1] << 4)
     return Packed(data.reshape(len(wide), -1).contiguous(), scales, columns, bits)
 
 
@@ -86,8 +89,8 @@ def unpack(packed: Packed) -> Tensor:
     if packed.bits == 8:
         numbers, group = packed.data.float() - 128, INT8_GROUP
     else:
-        bytes_ = packed.data.reshape(packed.rows, -1, 1, _CHUNK // 2)
-        halves = torch.cat([bytes_ & 15, bytes_ >> 4], dim=2)
+        bytes_ = packed.data.reshape(packed.rows, -1, 4, 4, 4)
+        halves = torch.stack([bytes_ & 15, bytes_ >> 4], dim=2).permute(0, 1, 4, 2, 3, 5)
         numbers, group = halves.reshape(packed.rows, -1).float() - 8, INT4_GROUP
     grouped = numbers.reshape(packed.rows, -1, group) * packed.scales.float()[..., None]
     return grouped.reshape(packed.rows, -1)[:, : packed.columns]

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dsocr.kernels.huge_pages import HugePages
 from dsocr.kernels.quantise import Packed, pack, unpack
 from dsocr.model.decoder import Decoder
 from dsocr.model.moe import MixtureOfExperts
@@ -16,9 +17,9 @@ BITS = {"int8": 8, "int4": 4}
 class QuantisedLinear(nn.Module):
     """A linear layer without bias whose weight is kept rounded; it is widened anew for each product."""
 
-    def __init__(self, linear: nn.Linear, bits: int) -> None:
+    def __init__(self, linear: nn.Linear, bits: int, memory: HugePages | None = None) -> None:
         super().__init__()
-        packed = pack(linear.weight.detach(), bits)
+        packed = pack(linear.weight.detach(), bits, memory)
         self.columns, self.bits = packed.columns, bits
         self.register_buffer("data", packed.data)
         self.register_buffer("scales", packed.scales)
@@ -38,8 +39,9 @@ class QuantisedLinear(nn.Module):
 @torch.no_grad()
 def quantise(decoder: Decoder, bits: int) -> None:
     """Round every matrix of the decoder, its head included; routers, norms and embeddings stay as they are."""
+    memory = HugePages()
     for parent, name in linear_places(decoder):
-        setattr(parent, name, QuantisedLinear(getattr(parent, name), bits))
+        setattr(parent, name, QuantisedLinear(getattr(parent, name), bits, memory))
 
 
 def linear_places(decoder: Decoder) -> list[tuple[nn.Module, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dsocr.kernels.huge_pages import HugePages
 from dsocr.model.config import parse_config
 from dsocr.model.network import Network
 from dsocr.model.quantised import BITS, QuantisedLinear, linear_places
@@ -64,10 +65,11 @@ def random_network(form: str) -> Network:
         network = Network(parse_config(RELEASED), image_token_id=RELEASED_IMAGE_ID)
     dtype = torch.float32 if form == "float32" else torch.bfloat16
     if form in BITS:
+        memory = HugePages()
         for parent, name in linear_places(network.decoder):
             linear = getattr(parent, name)
             linear.weight = nn.Parameter(_numbers(linear.weight.shape, dtype), requires_grad=False)
-            setattr(parent, name, QuantisedLinear(linear, BITS[form]))
+            setattr(parent, name, QuantisedLinear(linear, BITS[form], memory))
     for part in network.modules():
         for name, parameter in list(part.named_parameters(recurse=False)):
             if parameter.is_meta:

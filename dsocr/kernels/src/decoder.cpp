@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "attention.h"
+
 #ifdef __AVX512VNNI__
 #include "tile_avx512.h"
 #elif defined(__AVX2__)
@@ -86,38 +88,57 @@ struct Shelf {
         a.small = take<std::int8_t>(rows * wide);
         a.scales = take<float>(rows * wide / GROUP);
         a.offset = take<std::int32_t>(rows * wide / GROUP);
-        a.lanes = take<std::int32_t>(rows * wide / 4);
+        a.fours = take<std::int32_t>(rows * wide / 32);
         return a;
     }
 };
 
-void quantise_row(const Activations &a, i64 row) {
+// One group to 8 bits, with what the weights' offsets add to its products.
+void quantise_group(const float *x, std::int8_t *small, float &scale, std::int32_t &offset) {
+    float most = 0;
+#pragma omp simd reduction(max : most)
+    for (i64 k = 0; k < GROUP; ++k) most = std::max(most, std::fabs(x[k]));
+    const float inverse = most > 0 ? 127 / most : 0;
+    std::int32_t rounded[GROUP], sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (i64 k = 0; k < GROUP; ++k) sum += rounded[k] = nearest(x[k] * inverse);
+#pragma omp simd
+    for (i64 k = 0; k < GROUP; ++k) small[k] = std::int8_t(rounded[k]);
+    scale = most / 127;
+    offset = -128 * sum;
+}
+
+// For weights of 4 bits: the columns of a group in the order of those weights (tile.h), and their sums.
+void reorder_group(std::int8_t *small, std::int32_t *fours) {
+    std::int32_t in_order[GROUP / 4], reordered[GROUP / 4];  // four columns each
+    std::memcpy(in_order, small, GROUP);
+    for (i64 part = 0; part < 4; ++part) {
+        std::int32_t sum = 0;
+        for (i64 k = 32 * part; k < 32 * part + 32; ++k) sum += small[k];
+        fours[part] = -8 * sum;
+    }
+    for (i64 at = 0; at < GROUP / 8; ++at) {
+        reordered[at] = in_order[at % 4 * 8 + at / 4];
+        reordered[at + GROUP / 8] = in_order[at % 4 * 8 + at / 4 + 4];
+    }
+    std::memcpy(small, reordered, GROUP);
+}
+
+void quantise_row(const Activations &a, i64 row, bool reordered) {
     const i64 wide = padded(a.columns);
     const float *x = a.exact + row * a.columns;
-    for (i64 group = 0; group < wide / GROUP; ++group) {
-        const i64 start = group * GROUP, end = std::min(start + GROUP, a.columns);
-        float most = 0;
-#pragma omp simd reduction(max : most)
-        for (i64 k = start; k < end; ++k) most = std::max(most, std::fabs(x[k]));
-        const float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
-        std::int8_t *small = a.small + row * wide + start;
-        std::int32_t sum = 0;
-        std::memset(small, 0, GROUP);
-        for (i64 k = start; k < end; ++k) small[k - start] = std::int8_t(std::nearbyintf(x[k] * inverse));
-        std::int32_t *lanes = a.lanes + (row * wide + start) / 4;
-        for (i64 lane = 0; lane < GROUP / 4; ++lane) {
-            const std::int32_t four = small[4 * lane] + small[4 * lane + 1] + small[4 * lane + 2] + small[4 * lane + 3];
-            lanes[lane] = -8 * four;
-            sum += four;
-        }
-        a.scales[row * wide / GROUP + group] = scale;
-        a.offset[row * wide / GROUP + group] = -128 * sum;
+    for (i64 start = 0; start < wide; start += GROUP) {
+        const i64 at = row * wide + start;
+        float last[GROUP] = {};  // of a row that ends within a group
+        if (start + GROUP > a.columns) std::copy(x + start, x + a.columns, last);
+        quantise_group(start + GROUP > a.columns ? last : x + start, a.small + at, a.scales[at / GROUP], a.offset[at / GROUP]);
+        if (reordered) reorder_group(a.small + at, a.fours + at / 32);
     }
 }
 
 // The form of row `row` that a matrix of `format` multiplies; `exact` must be filled.
 void prepare(const Activations &a, i64 row, i64 format) {
-    if (format == INT8 || format == INT4) quantise_row(a, row);
+    if (format == INT8 || format == INT4) quantise_row(a, row, format == INT4);
     if (format != BFLOAT16) return;
     const float *x = a.exact + row * a.columns;
     std::uint16_t *half = a.half + row * a.columns;
@@ -144,7 +165,9 @@ void four_rows(const Matrix &m, i64 row, const Activations &a, const std::int32_
     if (count == 1) run(Products<1>(m, row, a, tokens, out));
 }
 
-inline float silu(float x) { return x / (1 + std::exp(-x)); }
+constexpr i64 WHOLE = i64(1) << 40;  // rows, more than any matrix has
+
+inline float silu(float x) { return x / (1 + power_of_e(-x)); }
 
 // A feed-forward network with the rows that go through it; a pass through a layer is a list of these.
 struct Errand {
@@ -162,12 +185,13 @@ struct Worker {
     Activations normed, attended, inner;
     float *q, *k, *v, *answers, *weights, *scores;
     std::int32_t *every, *chosen, *token_of, *spot_of;
-    float *piece;  // [threads, rows, 2, ROWS]
+    std::int32_t *kv_of;  // [heads]: where the keys of a head begin among those of a place
+    float *piece;  // [threads, piece_size]: the sums of a tile, or the scores of a row's experts
     Errand *errands;
     i64 *errand_count;
     Stretch *stretches;
     i64 *stretch_count;
-    i64 most_inner;
+    i64 most_inner, piece_size;
 
     Worker(const Decoder &decoder, const Pass &pass, Shelf &shelf, i64 longest) : d(decoder), p(pass) {
         const i64 n = pass.rows, pairs = n * (1 + decoder.per_token), kv = decoder.kv_heads * decoder.head_dim;
@@ -188,18 +212,20 @@ struct Worker {
         answers = shelf.take<float>(pairs * decoder.width);
         weights = shelf.take<float>(pairs);
         scores = shelf.take<float>(pass.threads * decoder.heads * TOKENS * longest);
+        kv_of = shelf.take<std::int32_t>(decoder.heads);
         every = shelf.take<std::int32_t>(n);
         chosen = shelf.take<std::int32_t>(pairs);
         token_of = shelf.take<std::int32_t>(pairs);
         spot_of = shelf.take<std::int32_t>(pairs);
-        piece = shelf.take<float>(pass.threads * pairs * 2 * ROWS);
+        piece_size = std::max(pairs * ROWS, experts);
+        piece = shelf.take<float>(pass.threads * piece_size);
         errands = shelf.take<Errand>(experts + 1);
         errand_count = shelf.take<i64>(1);
         stretches = shelf.take<Stretch>(n);
         stretch_count = shelf.take<i64>(1);
     }
 
-    float *own_piece() const { return piece + thread() * p.rows * (1 + d.per_token) * 2 * ROWS; }
+    float *own_piece() const { return piece + thread() * piece_size; }
 
     static i64 thread() {
 #ifdef _OPENMP
@@ -231,15 +257,11 @@ struct Worker {
     // out[row, r] = matrix · activations, or added to it.
     void product(const Matrix &m, const Activations &a, const std::int32_t *tokens, i64 count, float *out, bool add) {
 #pragma omp for schedule(static)
-        for (i64 row = 0; row < m.rows; row += ROWS) {
-            float *mine = own_piece();
-            four_rows(m, row, a, tokens, count, mine);
-            for (i64 t = 0; t < count; ++t)
-                for (i64 r = 0; r < std::min(ROWS, m.rows - row); ++r) {
-                    float &to = out[t * m.rows + row + r];
-                    to = add ? to + mine[t * ROWS + r] : mine[t * ROWS + r];
-                }
-        }
+        for (i64 first = 0; first < m.rows; first += ROWS)
+            rows_of(m, first, std::min(first + ROWS, m.rows), a, tokens, count, [=](i64 t, i64 row, float sum) {
+                float &to = out[t * m.rows + row];
+                to = add ? to + sum : sum;
+            });
     }
 
     // Where a place's keys or values of all heads lie.
@@ -282,59 +304,65 @@ struct Worker {
         }
     }
 
-    template <bool HALF> static float dot(const float *x, const void *y, i64 count) {
-        const std::uint16_t *half = static_cast<const std::uint16_t *>(y);
-        const float *exact = static_cast<const float *>(y);
+    static float dot(const float *x, const float *y, i64 count) {
         float sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (i64 c = 0; c < count; ++c) sum += x[c] * (HALF ? widen(half[c]) : exact[c]);
+        for (i64 c = 0; c < count; ++c) sum += x[c] * y[c];
         return sum;
-    }
-
-    template <bool HALF> static void add_scaled(float *to, float weight, const void *y, i64 count) {
-        const std::uint16_t *half = static_cast<const std::uint16_t *>(y);
-        const float *exact = static_cast<const float *>(y);
-#pragma omp simd
-        for (i64 c = 0; c < count; ++c) to[c] += weight * (HALF ? widen(half[c]) : exact[c]);
     }
 
     // Some heads of up to TOKENS rows of one sequence. The outer loops go over places, whose keys and values lie one
     // after another with all heads side by side: memory is read as it lies.
-    template <bool HALF> void attend_rows(i64 layer, const Stretch &rows, i64 head, i64 end, i64 longest) {
-        const i64 owner = p.owners[rows.first], size = d.head_dim * (HALF ? 2 : 4), sharing = d.heads / d.kv_heads;
+    template <class Number> void attend_rows(i64 layer, const Stretch &rows, i64 head, i64 end, i64 longest) {
+        const i64 owner = p.owners[rows.first], size = d.head_dim;
         const i64 most = p.positions[rows.first + rows.count - 1] + 1;
-        const float scale = 1 / std::sqrt(float(d.head_dim));
+        const float scale = 1 / std::sqrt(float(size));
         float *scores_here = scores + thread() * d.heads * TOKENS * longest;
-        for (i64 place = 0; place < most; ++place) {
-            const char *keys = place_of(p.keys, layer, owner, place);
-            for (i64 h = head, kv = head / sharing, left = sharing - head % sharing; h < end; ++h) {
-                for (i64 t = 0; t < rows.count; ++t)
-                    scores_here[(h * TOKENS + t) * longest + place] =
-                        scale * dot<HALF>(q + ((rows.first + t) * d.heads + h) * d.head_dim, keys + kv * size, d.head_dim);
-                if (--left == 0) ++kv, left = sharing;
-            }
-        }
+        const auto scores_of = [&](i64 t, i64 h) { return scores_here + (h * TOKENS + t) * longest; };
+        const auto out_of = [&](i64 t, i64 h) { return attended.exact + ((rows.first + t) * d.heads + h) * size; };
+        each_place<Number>(p.keys, layer, owner, most, [&](i64 place, const Number *keys) {
+            for (i64 h = head; h < end; h += ABREAST)
+                for (i64 t = 0; t < rows.count; ++t) {
+                    const float *query_of[ABREAST];
+                    const Number *key_of[ABREAST];
+                    float found[ABREAST];
+                    for (i64 n = 0; n < ABREAST; ++n) {
+                        const i64 own = std::min(h + n, end - 1);  // the last one again where there are fewer
+                        query_of[n] = q + ((rows.first + t) * d.heads + own) * size;
+                        key_of[n] = keys + kv_of[own];
+                    }
+                    score(query_of, key_of, size, found);
+                    for (i64 n = 0; n < std::min(ABREAST, end - h); ++n) scores_of(t, h + n)[place] = found[n];
+                }
+        });
         for (i64 h = head; h < end; ++h)
             for (i64 t = 0; t < rows.count; ++t) {
-                softmax(scores_here + (h * TOKENS + t) * longest, p.positions[rows.first + t] + 1, most);
-                std::memset(attended.exact + ((rows.first + t) * d.heads + h) * d.head_dim, 0, d.head_dim * 4);
+                softmax(scores_of(t, h), scale, p.positions[rows.first + t] + 1, most);
+                std::memset(out_of(t, h), 0, size * 4);
             }
-        for (i64 place = 0; place < most; ++place) {
-            const char *values = place_of(p.values, layer, owner, place);
-            for (i64 h = head, kv = head / sharing, left = sharing - head % sharing; h < end; ++h) {
+        each_place<Number>(p.values, layer, owner, most, [&](i64 place, const Number *values) {
+            for (i64 h = head; h < end; ++h)
                 for (i64 t = 0; t < rows.count; ++t)
-                    add_scaled<HALF>(attended.exact + ((rows.first + t) * d.heads + h) * d.head_dim,
-                                     scores_here[(h * TOKENS + t) * longest + place], values + kv * size, d.head_dim);
-                if (--left == 0) ++kv, left = sharing;
-            }
+                    blend(out_of(t, h), scores_of(t, h)[place], values + kv_of[h], size);
+        });
+    }
+
+    // work(place, the keys or values of all heads there), block after block.
+    template <class Number, class Work> void each_place(void *store, i64 layer, i64 owner, i64 most, Work work) const {
+        for (i64 first = 0; first < most; first += p.block) {
+            const Number *at = reinterpret_cast<const Number *>(place_of(store, layer, owner, first));
+            for (i64 place = first; place < std::min(first + p.block, most); ++place, at += d.kv_heads * d.head_dim)
+                work(place, at);
         }
     }
 
-    // Over the first `seen` numbers; those up to `count`, of places that come later, become 0.
-    static void softmax(float *score, i64 seen, i64 count) {
+    // Over the first `seen` numbers times the scale; those up to `count`, of places that come later, become 0.
+    static void softmax(float *score, float scale, i64 seen, i64 count) {
         float most = -INFINITY, sum = 0;
-        for (i64 k = 0; k < seen; ++k) most = std::max(most, score[k]);
-        for (i64 k = 0; k < seen; ++k) sum += score[k] = std::exp(score[k] - most);
+#pragma omp simd reduction(max : most)
+        for (i64 k = 0; k < seen; ++k) most = std::max(most, score[k] * scale);
+#pragma omp simd reduction(+ : sum)
+        for (i64 k = 0; k < seen; ++k) sum += score[k] = power_of_e(score[k] * scale - most);
         const float inverse = 1 / sum;
         for (i64 k = 0; k < seen; ++k) score[k] *= inverse;
         for (i64 k = seen; k < count; ++k) score[k] = 0;
@@ -347,8 +375,8 @@ struct Worker {
         for (i64 unit = 0; unit < *stretch_count * parts; ++unit) {
             const Stretch &rows = stretches[unit / parts];
             const i64 head = d.heads * (unit % parts) / parts, end = d.heads * (unit % parts + 1) / parts;
-            if (p.cache_is_bfloat16) attend_rows<true>(layer, rows, head, end, longest);
-            else attend_rows<false>(layer, rows, head, end, longest);
+            if (p.cache_is_bfloat16) attend_rows<std::uint16_t>(layer, rows, head, end, longest);
+            else attend_rows<float>(layer, rows, head, end, longest);
         }
 #pragma omp for schedule(static)
         for (i64 row = 0; row < p.rows; ++row) prepare(attended, row, format);
@@ -370,10 +398,10 @@ struct Worker {
         const i64 n = layer.expert_count;
         float most = -INFINITY, sum = 0, kept = 0;
         for (i64 e = 0; e < n; ++e) {
-            logits[e] = dot<false>(normed.exact + row * d.width, layer.router + e * d.width, d.width);
+            logits[e] = dot(normed.exact + row * d.width, layer.router + e * d.width, d.width);
             most = std::max(most, logits[e]);
         }
-        for (i64 e = 0; e < n; ++e) sum += logits[e] = std::exp(logits[e] - most);
+        for (i64 e = 0; e < n; ++e) sum += logits[e] = power_of_e(logits[e] - most);
         std::int32_t *picks = chosen + row * d.per_token;
         for (i64 slot = 0; slot < d.per_token; ++slot) {
             i64 best = -1;
@@ -405,16 +433,28 @@ struct Worker {
         *errand_count = count;
     }
 
-    // Work that is shared out in pieces of so many rows of a matrix, over all errands.
+    // Work that is shared out in stretches of `unit` rows of a matrix, over all errands; one thread takes whole ones, so
+    // that memory is read as it lies.
     template <class Rows, class Work> void share(i64 unit, Rows rows, Work work) {
+        if (p.threads == 1) unit = WHOLE;
         i64 total = 0;
         for (i64 e = 0; e < *errand_count; ++e) total += (rows(errands[e]) + unit - 1) / unit;
 #pragma omp for schedule(dynamic)
         for (i64 index = 0; index < total; ++index) {
             i64 e = 0, left = index;
             for (; left >= (rows(errands[e]) + unit - 1) / unit; ++e) left -= (rows(errands[e]) + unit - 1) / unit;
-            const i64 end = std::min((left + 1) * unit, rows(errands[e]));
-            for (i64 row = left * unit; row < end; row += ROWS) work(errands[e], row, std::min(ROWS, end - row));
+            work(errands[e], left * unit, std::min((left + 1) * unit, rows(errands[e])));
+        }
+    }
+
+    // keep(t, row, sum) for each number of some rows of a matrix times the activations.
+    template <class Keep>
+    void rows_of(const Matrix &m, i64 first, i64 end, const Activations &a, const std::int32_t *tokens, i64 count, Keep keep) {
+        float *sums = own_piece();
+        for (i64 row = first; row < end; row += ROWS) {
+            four_rows(m, row, a, tokens, count, sums);
+            for (i64 t = 0; t < count; ++t)
+                for (i64 r = 0; r < std::min(ROWS, end - row); ++r) keep(t, row + r, sums[t * ROWS + r]);
         }
     }
 
@@ -425,26 +465,22 @@ struct Worker {
         }
 #pragma omp single
         plan(layer);
-        share(64, [](const Errand &e) { return e.network->gate.rows; }, [&](const Errand &e, i64 row, i64 rows) {
-            float *gate = own_piece(), *up = gate + e.count * ROWS;
-            four_rows(e.network->gate, row, normed, token_of + e.first, e.count, gate);
-            four_rows(e.network->up, row, normed, token_of + e.first, e.count, up);
-            for (i64 t = 0; t < e.count; ++t)
-                for (i64 r = 0; r < rows; ++r)
-                    hidden(e, t)[row + r] = silu(gate[t * ROWS + r]) * up[t * ROWS + r];
+        share(64, [](const Errand &e) { return e.network->gate.rows; }, [&](const Errand &e, i64 first, i64 end) {
+            const std::int32_t *tokens = token_of + e.first;
+            float *hidden = narrowed(e).exact;
+            const i64 wide = e.network->gate.rows;
+            rows_of(e.network->gate, first, end, normed, tokens, e.count,
+                    [=](i64 t, i64 row, float gate) { hidden[t * wide + row] = silu(gate); });
+            rows_of(e.network->up, first, end, normed, tokens, e.count,
+                    [=](i64 t, i64 row, float up) { hidden[t * wide + row] *= up; });
         });
         prepare_hidden();
-        share(128, [](const Errand &e) { return e.network->down.rows; }, [&](const Errand &e, i64 row, i64 rows) {
-            float *down = own_piece();
-            const Activations own = narrowed(e);
-            four_rows(e.network->down, row, own, every, e.count, down);
-            for (i64 t = 0; t < e.count; ++t)
-                for (i64 r = 0; r < rows; ++r) answers[(e.first + t) * d.width + row + r] = down[t * ROWS + r];
+        share(128, [](const Errand &e) { return e.network->down.rows; }, [&](const Errand &e, i64 first, i64 end) {
+            rows_of(e.network->down, first, end, narrowed(e), every, e.count,
+                    [&](i64 t, i64 row, float sum) { answers[(e.first + t) * d.width + row] = sum; });
         });
         gather(layer);
     }
-
-    float *hidden(const Errand &e, i64 t) const { return narrowed(e).exact + t * e.network->gate.rows; }
 
     // The hidden activations of an errand: its share of `inner`, as rows of its own width.
     Activations narrowed(const Errand &e) const {
@@ -455,7 +491,7 @@ struct Worker {
                 inner.small + e.first * wide,
                 inner.scales + e.first * wide / GROUP,
                 inner.offset + e.first * wide / GROUP,
-                inner.lanes + e.first * wide / 4};
+                inner.fours + e.first * wide / 32};
     }
 
     void prepare_hidden() {
@@ -526,6 +562,9 @@ void decoder_run(const Decoder *decoder, const Pass *pass) {
     Shelf shelf{pass->scratch};
     Worker worker(*decoder, *pass, shelf, longest);
     for (i64 row = 0; row < pass->rows; ++row) worker.every[row] = std::int32_t(row);
+    const i64 sharing = decoder->heads / decoder->kv_heads;
+    for (i64 head = 0; head < decoder->heads; ++head)
+        worker.kv_of[head] = std::int32_t(head / sharing * decoder->head_dim);
     worker.find_stretches();
 #pragma omp parallel num_threads(pass->threads)
     worker.run(longest);

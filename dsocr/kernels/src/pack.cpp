@@ -96,7 +96,9 @@ void pack_int4(
             scales[at * 4 + group] = to_half(extreme(x + group * 32, 32) / -8);
             round_to(x + group * 32, 32, half_to_float(scales[at * 4 + group]), -8, 7, rounded + group * 32);
         }
-        for (i64 k = 0; k < CHUNK / 2; ++k)
-            data[at * CHUNK / 2 + k] = std::uint8_t((rounded[k] + 8) | ((rounded[k + CHUNK / 2] + 8) << 4));
+        for (i64 k = 0; k < CHUNK / 2; ++k) {
+            const std::int32_t *first = rounded + k / 4 % 4 * 32 + k / 16 * 4 + k % 4;
+            data[at * CHUNK / 2 + k] = std::uint8_t((first[0] + 8) | ((first[16] + 8) << 4));
+        }
     });
 }

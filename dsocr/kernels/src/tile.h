@@ -11,6 +11,8 @@
 
 using i64 = std::int64_t;
 
+// Four bits: 128 columns lie in 64 bytes. Four bytes after four bytes hold the next columns of the first, the second, the
+// third and the fourth 32 of them in turn: the lower halves the first 16 of each, the upper halves the others.
 enum Format : i64 {
     FLOAT32 = 0,   // float weights, float activations
     WIDENED = 1,   // bfloat16 weights widened to float, float activations: exact
@@ -22,7 +24,8 @@ enum Format : i64 {
 constexpr i64 GROUP = 128;  // columns that share a scale of the activations
 constexpr i64 ROWS = 4;     // rows of a matrix that are read side by side
 constexpr i64 TOKENS = 4;   // activations that meet them at once
-constexpr i64 AHEAD = 8192; // bytes between what is multiplied and what is fetched
+// Bytes between what is multiplied and what is fetched: of one row after another, where the hardware helps, and else.
+constexpr i64 AHEAD = 1024, FAR_AHEAD = 8192;
 
 struct Matrix {
     const void *data;
@@ -40,7 +43,7 @@ struct Activations {
     std::int8_t *small;    // [rows, padded]
     float *scales;         // [rows, padded / GROUP]
     std::int32_t *offset;  // [rows, padded / GROUP]: what the weights' + 128 adds, to be taken off
-    std::int32_t *lanes;   // [rows, padded / 4]: what the weights' + 8 adds to each four columns, to be taken off
+    std::int32_t *fours;   // [rows, padded / 32]: what the weights' + 8 adds to each 32 columns, to be taken off
 };
 
 // One tile: ROWS rows of a matrix from `row` times `T` rows of activations → out[t * ROWS + r].
@@ -63,5 +66,5 @@ template <int T> struct Tile {
     }
 
     // Bytes that a row lies before the one to be fetched while it is read, where rows are read side by side.
-    i64 ahead() const { return ROWS * (AHEAD / (ROWS * m.stride) + 1); }
+    i64 ahead() const { return ROWS * (FAR_AHEAD / (ROWS * m.stride) + 1); }
 };

@@ -99,8 +99,8 @@ template <int T> struct Products : Tile<T> {
             __m256 sums[T] = {};
             for (i64 g = 0; g < groups; ++g) {
                 const char *at = w[r] + g * GROUP;
-                _mm_prefetch(at + AHEAD, _MM_HINT_T0);
-                _mm_prefetch(at + AHEAD + 64, _MM_HINT_T0);
+                _mm_prefetch(at + FAR_AHEAD, _MM_HINT_T0);
+                _mm_prefetch(at + FAR_AHEAD + 64, _MM_HINT_T0);
                 __m256i dots[T] = {};
                 for (i64 part = 0; part < GROUP; part += 32) {
                     // A sign is moved from the weight to the activation: no pair of products then leaves 16 bits.
@@ -127,23 +127,25 @@ template <int T> struct Products : Tile<T> {
             __m256 sums[T] = {};
             for (i64 g = 0; g < groups; ++g) {
                 const char *at = w[r] + g * GROUP / 2;
-                _mm_prefetch(at + AHEAD, _MM_HINT_T0);
+                _mm_prefetch(at + FAR_AHEAD, _MM_HINT_T0);
                 const __m256i both[2] = {load(at), load(at + 32)};
-                const __m256i parts[4] = {_mm256_and_si256(both[0], nibble), _mm256_and_si256(both[1], nibble),
-                                          _mm256_and_si256(_mm256_srli_epi16(both[0], 4), nibble),
-                                          _mm256_and_si256(_mm256_srli_epi16(both[1], 4), nibble)};
-                alignas(16) float four[4];
-                _mm_store_ps(four, _mm_cvtph_ps(_mm_loadl_epi64(
-                                       reinterpret_cast<const __m128i *>(scales + (row_of[r] * groups + g) * 4))));
+                const __m256i low[2] = {_mm256_and_si256(both[0], nibble), _mm256_and_si256(both[1], nibble)};
+                const __m256i high[2] = {_mm256_and_si256(_mm256_srli_epi16(both[0], 4), nibble),
+                                         _mm256_and_si256(_mm256_srli_epi16(both[1], 4), nibble)};
+                const __m128 four = _mm_cvtph_ps(
+                    _mm_loadl_epi64(reinterpret_cast<const __m128i *>(scales + (row_of[r] * groups + g) * 4)));
+                const __m256 scale = _mm256_set_m128(four, four);
                 for (int t = 0; t < T; ++t) {
-                    const i64 from = x[t] * wide + g * GROUP;
-                    __m256 mixed = _mm256_setzero_ps();
-                    for (i64 part = 0; part < 4; ++part) {
-                        const __m256i dots = _mm256_add_epi32(load(a.lanes + from / 4 + part * 8),
-                                                              fours(parts[part], load(a.small + from + part * 32)));
-                        mixed = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), _mm256_set1_ps(four[part]), mixed);
+                    const i64 group = x[t] * groups + g;
+                    const std::int8_t *xs = a.small + group * GROUP;
+                    __m256i dots = _mm256_zextsi128_si256(
+                        _mm_loadu_si128(reinterpret_cast<const __m128i *>(a.fours + group * 4)));
+                    for (i64 part = 0; part < 2; ++part) {
+                        dots = _mm256_add_epi32(dots, fours(low[part], load(xs + part * 32)));
+                        dots = _mm256_add_epi32(dots, fours(high[part], load(xs + 64 + part * 32)));
                     }
-                    sums[t] = _mm256_fmadd_ps(mixed, _mm256_set1_ps(a.scales[x[t] * groups + g]), sums[t]);
+                    const __m256 factor = _mm256_mul_ps(scale, _mm256_set1_ps(a.scales[group]));
+                    sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), factor, sums[t]);
                 }
             }
             for (int t = 0; t < T; ++t) out[t * ROWS + r] = sum(sums[t]);

@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 
+#include "attention.h"
 #include "tile.h"
 
 template <int T> struct Products : Tile<T> {
@@ -11,8 +12,7 @@ template <int T> struct Products : Tile<T> {
 
     // What is read later is fetched here: of rows that are read side by side the hardware sees only short streams.
     template <i64 N> void fetch(i64 r, i64 byte) const {
-        if (N == 1) _mm_prefetch(w[r] + AHEAD + byte, _MM_HINT_T0);
-        else _mm_prefetch(w[r] + ahead() * m.stride + byte, _MM_HINT_T1);
+        _mm_prefetch(w[r] + (N == 1 ? AHEAD : ahead() * m.stride) + byte, _MM_HINT_T1);
     }
 
     void fetch_scales(i64 bytes) const {
@@ -20,28 +20,25 @@ template <int T> struct Products : Tile<T> {
         for (i64 byte = 0; byte < ROWS * bytes; byte += 64) _mm_prefetch(at + byte, _MM_HINT_T0);
     }
 
-    template <i64 N> void store(__m512 sums[N][T], i64 base) const {
-        for (int t = 0; t < T; ++t)
-            for (i64 r = 0; r < N; ++r) out[t * ROWS + base + r] = _mm512_reduce_add_ps(sums[r][t]);
-    }
-
-    static __m512 widen16(const char *at, __mmask16 mask) {
-        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, at)), 16));
+    // The sums of the four rows of each activation, added up across their lanes side by side.
+    void store(const __m512 (*sums)[T]) const {
+        for (int t = 0; t < T; ++t) _mm_storeu_ps(out + t * ROWS, across(sums[0][t], sums[1][t], sums[2][t], sums[3][t]));
     }
 
     template <bool WIDE> void run_float() const {
         __m512 sums[ROWS][T] = {};
         for (i64 k = 0; k < m.columns; k += 16) {
-            const __mmask16 mask = m.columns - k >= 16 ? 0xffff : __mmask16((1u << (m.columns - k)) - 1);
+            const __mmask16 mask = lanes(m.columns - k);
             __m512 xs[T];
             for (int t = 0; t < T; ++t) xs[t] = _mm512_maskz_loadu_ps(mask, a.exact + x[t] * a.columns + k);
             for (i64 r = 0; r < ROWS; ++r) {
                 fetch<ROWS>(r, k * (WIDE ? 2 : 4));
-                const __m512 ws = WIDE ? widen16(w[r] + k * 2, mask) : _mm512_maskz_loadu_ps(mask, w[r] + k * 4);
+                const __m512 ws = WIDE ? load16(reinterpret_cast<const std::uint16_t *>(w[r]) + k, mask)
+                                       : load16(reinterpret_cast<const float *>(w[r]) + k, mask);
                 for (int t = 0; t < T; ++t) sums[r][t] = _mm512_fmadd_ps(ws, xs[t], sums[r][t]);
             }
         }
-        store<ROWS>(sums, 0);
+        store(sums);
     }
 
     // Adds the products of 16 pairs of bfloat16; without an instruction for it as two products of floats.
@@ -63,7 +60,7 @@ template <int T> struct Products : Tile<T> {
     }
 #endif
 
-    template <i64 N> void bfloat16_rows(i64 base) const {
+    template <i64 N> void bfloat16_rows(i64 base, __m512 (*all)[T]) const {
         __m512 sums[N][T] = {};
         for (i64 k = 0; k < m.columns; k += 32) {
             const __mmask32 mask = m.columns - k >= 32 ? 0xffffffffu : (1u << (m.columns - k)) - 1;
@@ -75,84 +72,132 @@ template <int T> struct Products : Tile<T> {
                 for (int t = 0; t < T; ++t) sums[r][t] = add_products(sums[r][t], ws, xs[t]);
             }
         }
-        store<N>(sums, base);
+        std::copy(sums[0], sums[0] + N * T, all[base]);
     }
 
-    template <i64 N> void int8_rows(i64 base) const {
-        const i64 wide = padded(m.columns), groups = wide / GROUP;
-        const float *scales = static_cast<const float *>(m.scales);
-        if (base == 0) fetch_scales(groups * 4);
-        __m512 sums[N][T] = {};
-        for (i64 g = 0; g < groups; ++g) {
-            __m512i low[N], high[N];
-            __m512 ws[N];
-            for (i64 r = 0; r < N; ++r) {
-                fetch<N>(base + r, g * GROUP);
-                fetch<N>(base + r, g * GROUP + 64);
-                low[r] = _mm512_loadu_si512(w[base + r] + g * GROUP);
-                high[r] = _mm512_loadu_si512(w[base + r] + g * GROUP + 64);
-                ws[r] = _mm512_set1_ps(scales[row_of[base + r] * groups + g]);
+    // Eight and four bits. The scales of weights and activations are multiplied with each other for 16 vectors' lanes at a
+    // time: 16 groups of 128 columns, or 4 groups of four scales each.
+    template <bool FOUR> static constexpr i64 AT_ONCE = FOUR ? 4 : 16;
+    template <bool FOUR> static constexpr i64 BYTES = FOUR ? GROUP / 2 : GROUP;
+
+    // The scales of row r, and of activation t, from group `first` on, as lanes that belong together.
+    template <bool FOUR> __m512 row_scales(i64 r, i64 first) const {
+        const i64 groups = padded(m.columns) / GROUP, each = FOUR ? 4 : 1, at = (row_of[r] * groups + first) * each;
+        const __mmask16 used = lanes((groups - first) * each);
+        if (FOUR) return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(used, static_cast<const std::uint16_t *>(m.scales) + at));
+        return _mm512_maskz_loadu_ps(used, static_cast<const float *>(m.scales) + at);
+    }
+
+    template <bool FOUR> __m512 activation_scales(int t, i64 first) const {
+        const i64 groups = padded(m.columns) / GROUP;
+        const __m512i spread = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+        const __m512 xs = _mm512_maskz_loadu_ps(lanes(std::min(AT_ONCE<FOUR>, groups - first)), a.scales + x[t] * groups + first);
+        return FOUR ? _mm512_permutexvar_ps(spread, xs) : xs;
+    }
+
+    // What takes off the weights' + 128 or + 8, to be multiplied by both scales.
+    template <bool FOUR> __m512 offsets(int t, i64 first) const {
+        const i64 groups = padded(m.columns) / GROUP, each = FOUR ? 4 : 1;
+        const std::int32_t *from = (FOUR ? a.fours : a.offset) + (x[t] * groups + first) * each;
+        return _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(lanes((groups - first) * each), from));
+    }
+
+    // The weights of a group as bytes, 64 that meet the first activations and 64 that meet the others.
+    template <bool FOUR> static void take(const char *at, __m512i &first, __m512i &second) {
+        const __m512i nibble = _mm512_set1_epi8(15), bytes = _mm512_loadu_si512(at);
+        first = FOUR ? _mm512_and_si512(bytes, nibble) : bytes;
+        second = FOUR ? _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble) : _mm512_loadu_si512(at + 64);
+    }
+
+    static __m512i dot(__m512i first, __m512i second, __m512i before, __m512i behind) {
+        return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), first, before), second, behind);
+    }
+
+    // Eight bits and one activation, which stays in registers: rows are read one after another, each as one stream, and
+    // the fewer instructions lie between two reads, the more reads are under way.
+    template <i64 GROUPS> void alone(__m512 (*sums)[T]) const {
+        static_assert(GROUPS <= AT_ONCE<false>);
+        __m512i xs[2 * GROUPS];
+        for (i64 half = 0; half < 2 * GROUPS; ++half)
+            xs[half] = _mm512_loadu_si512(a.small + x[0] * GROUPS * GROUP + 64 * half);
+        const __m512 scales = activation_scales<false>(0, 0), offset = offsets<false>(0, 0);
+        const char *at = w[0];
+        for (i64 r = 0; r < ROWS; ++r) {
+            const __m512 factors = _mm512_mul_ps(row_scales<false>(r, 0), scales);
+            __m512 sum = _mm512_fmadd_ps(offset, factors, _mm512_setzero_ps());
+#pragma GCC unroll 16
+            for (i64 g = 0; g < GROUPS; ++g, at += GROUP) {
+                _mm_prefetch(at + AHEAD, _MM_HINT_T1);
+                _mm_prefetch(at + AHEAD + 64, _MM_HINT_T1);
+                const __m512i dots = dot(_mm512_loadu_si512(at), _mm512_loadu_si512(at + 64), xs[2 * g], xs[2 * g + 1]);
+                const __m512 factor = _mm512_permutexvar_ps(_mm512_set1_epi32(int(g)), factors);
+                sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), factor, sum);
             }
+            sums[r][0] = sum;
+        }
+    }
+
+    template <bool FOUR> static __m512 factor_of(const float *factors, i64 g) {
+        if (FOUR) return _mm512_broadcast_f32x4(_mm_load_ps(factors + g * 4));
+        return _mm512_set1_ps(factors[g]);
+    }
+
+    template <bool FOUR> void side_by_side(__m512 (*all)[T]) const {
+        const i64 groups = padded(m.columns) / GROUP;
+        alignas(64) float factors[ROWS][T][16];
+        __m512 sums[ROWS][T] = {};
+        for (i64 start = 0; start < groups; start += AT_ONCE<FOUR>) {
+            __m512 ws[ROWS];
+            for (i64 r = 0; r < ROWS; ++r) ws[r] = row_scales<FOUR>(r, start);
             for (int t = 0; t < T; ++t) {
-                const std::int8_t *small = a.small + x[t] * wide + g * GROUP;
-                const __m512i first = _mm512_loadu_si512(small), second = _mm512_loadu_si512(small + 64);
-                const __m512i start = _mm512_zextsi128_si512(_mm_cvtsi32_si128(a.offset[x[t] * groups + g]));
-                const __m512 scale = _mm512_set1_ps(a.scales[x[t] * groups + g]);
-                for (i64 r = 0; r < N; ++r) {
-                    const __m512i dots = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(start, low[r], first), high[r], second);
-                    sums[r][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), _mm512_mul_ps(ws[r], scale), sums[r][t]);
+                const __m512 xs = activation_scales<FOUR>(t, start), offset = offsets<FOUR>(t, start);
+                for (i64 r = 0; r < ROWS; ++r) {
+                    const __m512 factor = _mm512_mul_ps(ws[r], xs);
+                    sums[r][t] = _mm512_fmadd_ps(offset, factor, sums[r][t]);
+                    _mm512_store_ps(factors[r][t], factor);
                 }
             }
-        }
-        store<N>(sums, base);
-    }
-
-    template <i64 N> void int4_rows(i64 base) const {
-        const i64 wide = padded(m.columns), groups = wide / GROUP;
-        const __m512i nibble = _mm512_set1_epi8(15);
-        const __m512i left = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-        const __m512i right = _mm512_add_epi32(left, _mm512_set1_epi32(2));
-        const std::uint16_t *scales = static_cast<const std::uint16_t *>(m.scales);
-        if (base == 0) fetch_scales(groups * 8);
-        __m512 sums[N][T] = {};
-        for (i64 g = 0; g < groups; ++g) {
-            for (i64 r = 0; r < N; ++r) {
-                fetch<N>(base + r, g * GROUP / 2);
-                const __m512i both = _mm512_loadu_si512(w[base + r] + g * GROUP / 2);
-                const __m512i low = _mm512_and_si512(both, nibble);
-                const __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
-                const __m128 four = _mm_cvtph_ps(_mm_loadl_epi64(
-                    reinterpret_cast<const __m128i *>(scales + (row_of[base + r] * groups + g) * 4)));
-                const __m512 all = _mm512_castps128_ps512(four);
-                const __m512 low_scale = _mm512_permutexvar_ps(left, all), high_scale = _mm512_permutexvar_ps(right, all);
+            for (i64 g = start; g < std::min(start + AT_ONCE<FOUR>, groups); ++g) {
+                __m512i first[ROWS], second[ROWS];
+                for (i64 r = 0; r < ROWS; ++r) {
+                    for (i64 byte = 0; byte < BYTES<FOUR>; byte += 64) fetch<ROWS>(r, g * BYTES<FOUR> + byte);
+                    take<FOUR>(w[r] + g * BYTES<FOUR>, first[r], second[r]);
+                }
                 for (int t = 0; t < T; ++t) {
-                    const i64 at = x[t] * wide + g * GROUP;
-                    const __m512i first = _mm512_dpbusd_epi32(
-                        _mm512_loadu_si512(a.lanes + at / 4), low, _mm512_loadu_si512(a.small + at));
-                    const __m512i second = _mm512_dpbusd_epi32(
-                        _mm512_loadu_si512(a.lanes + at / 4 + 16), high, _mm512_loadu_si512(a.small + at + 64));
-                    const __m512 mixed = _mm512_fmadd_ps(_mm512_cvtepi32_ps(first), low_scale,
-                                                         _mm512_mul_ps(_mm512_cvtepi32_ps(second), high_scale));
-                    const __m512 scale = _mm512_set1_ps(a.scales[x[t] * groups + g]);
-                    sums[r][t] = _mm512_fmadd_ps(mixed, scale, sums[r][t]);
+                    const std::int8_t *xs = a.small + (x[t] * groups + g) * GROUP;
+                    const __m512i before = _mm512_loadu_si512(xs), behind = _mm512_loadu_si512(xs + 64);
+                    for (i64 r = 0; r < ROWS; ++r) {
+                        const __m512 dots = _mm512_cvtepi32_ps(dot(first[r], second[r], before, behind));
+                        sums[r][t] = _mm512_fmadd_ps(dots, factor_of<FOUR>(factors[r][t], g - start), sums[r][t]);
+                    }
                 }
             }
         }
-        store<N>(sums, base);
+        std::copy(sums[0], sums[0] + ROWS * T, all[0]);
     }
 
-    // One row after another for a single activation: memory is then read in one stream. 4 bits, and bfloat16 without
-    // instructions for it, take so much arithmetic that rows side by side, which do not wait for each other's sums, are
-    // faster all the same.
+    template <bool FOUR> void run_few_bits() const {
+        const i64 groups = padded(m.columns) / GROUP;
+        const bool whole = row_of[ROWS - 1] == row_of[0] + ROWS - 1 && m.stride == groups * BYTES<FOUR>;
+        fetch_scales(groups * (FOUR ? 8 : 4));
+        __m512 sums[ROWS][T];
+        if (T == 1 && !FOUR && whole && groups == 7) alone<7>(sums);  // the widths of the released model
+        else if (T == 1 && !FOUR && whole && groups == 10) alone<10>(sums);
+        else if (T == 1 && !FOUR && whole && groups == 14) alone<14>(sums);
+        else side_by_side<FOUR>(sums);
+        store(sums);
+    }
+
+    void run_int8() const { run_few_bits<false>(); }
+    void run_int4() const { run_few_bits<true>(); }
+
+    // One row after another for a single activation: memory is then read in one stream. Bfloat16 without instructions for
+    // it takes so much arithmetic that rows side by side, which do not wait for each other's sums, are faster all the same.
     void run_bfloat16() const {
-        if (T > 1 || !MULTIPLIES_BFLOAT16) return bfloat16_rows<ROWS>(0);
-        for (i64 r = 0; r < ROWS; ++r) bfloat16_rows<1>(r);
+        __m512 sums[ROWS][T];
+        if (T > 1 || !MULTIPLIES_BFLOAT16) bfloat16_rows<ROWS>(0, sums);
+        else
+            for (i64 r = 0; r < ROWS; ++r) bfloat16_rows<1>(r, sums);
+        store(sums);
     }
-
-    void run_int8() const {
-        if (T > 1) return int8_rows<ROWS>(0);
-        for (i64 r = 0; r < ROWS; ++r) int8_rows<1>(r);
-    }
-
-    void run_int4() const { int4_rows<ROWS>(0); }
 };

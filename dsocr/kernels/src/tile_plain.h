@@ -61,10 +61,10 @@ template <int T> struct Products : Tile<T> {
                 const std::uint16_t *scales = static_cast<const std::uint16_t *>(m.scales) + (row_of[r] * groups + g) * 4;
                 float mixed = 0;
                 for (i64 part = 0; part < 4; ++part) {
-                    std::int32_t dot = 0;
-                    for (i64 k = 0; k < 32; ++k) {
-                        const std::uint8_t byte = both[(part % 2) * 32 + k];
-                        dot += (std::int32_t(part < 2 ? byte & 15 : byte >> 4) - 8) * xs[part * 32 + k];
+                    std::int32_t dot = a.fours[(x[t] * groups + g) * 4 + part];
+                    for (i64 k = 0; k < 16; ++k) {
+                        const i64 at = k / 4 * 16 + part * 4 + k % 4;
+                        dot += (both[at] & 15) * xs[at] + (both[at] >> 4) * xs[64 + at];
                     }
                     mixed += float(dot) * half_to_float(scales[part]);
                 }
