@@ -20,6 +20,7 @@ from PIL import Image
 import dsocr
 from dsocr import Delta, InputError, Page, Sampling, load
 from dsocr.engine.engine import Engine
+from dsocr.model.checkpoint import hub_folder
 from dsocr.ocr import OCR, Options, Reading
 
 FEW = Sampling(max_tokens=4)
@@ -49,6 +50,23 @@ def no_hub(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     return asked
+
+
+@pytest.fixture
+def hub_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("variable", ["", "HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"])
+def test_the_hubs_cache_is_looked_for_where_its_client_has_it(variable, monkeypatch, tmp_path):
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, str(tmp_path))
+    ask = "from huggingface_hub.constants import HF_HUB_CACHE; print(HF_HUB_CACHE)"
+    told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+    assert hub_folder("some/model") == Path(told) / "models--some--model"
 
 
 def refusal(call, *arguments, **options) -> str:
@@ -82,11 +100,15 @@ class TestLoad:
     def test_a_folder_may_be_a_text_or_a_path(self, checkpoint):
         assert load(str(checkpoint)).network.config == load(checkpoint).network.config
 
-    def test_without_a_name_it_is_nano_where_the_published_one_is_not_cached(self, no_hub):
+    def test_without_a_name_it_is_nano_where_the_published_one_is_not_cached(self, no_hub, hub_cache):
+        assert load().network.config == load("nano").network.config
+        assert no_hub == []
+        (hub_cache / "models--deepseek-ai--DeepSeek-OCR").mkdir()
         assert load().network.config == load("nano").network.config
         assert no_hub == ["deepseek-ai/DeepSeek-OCR"]
 
-    def test_without_a_name_it_is_the_published_one_where_that_is_cached(self, monkeypatch, checkpoint):
+    def test_without_a_name_it_is_the_published_one_where_that_is_cached(self, monkeypatch, checkpoint, hub_cache):
+        (hub_cache / "models--deepseek-ai--DeepSeek-OCR").mkdir()
         monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(checkpoint))
         assert load().network.config == load(checkpoint).network.config
 
