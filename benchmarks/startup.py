@@ -73,10 +73,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/released"))
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    if not (asked.folder / "model.safetensors").exists():
-        subprocess.run([sys.executable, __file__, "--folder", str(asked.folder), "--rounds", "0"], check=True)
     if not asked.rounds:
         return write_checkpoint(asked.folder)
+    if not (asked.folder / "model.safetensors").exists():  # by a process of its own, which takes its memory along
+        subprocess.run([sys.executable, __file__, "--folder", str(asked.folder), "--rounds", "0"], check=True)
     draw_page(asked.folder / "page.png")
     read = [sys.executable, "-m", "dsocr", "read", str(asked.folder / "page.png"), "--model", str(asked.folder)]
     weights = warm(asked.folder / "model.safetensors") / 2**30
