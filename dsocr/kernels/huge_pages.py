@@ -35,10 +35,6 @@ class HugePages:
         self._open[dtype] = chunk[taken:]
         return chunk[:size].view(dtype).reshape(shape)
 
-    def copy(self, tensor: Tensor) -> Tensor:
-        """The same numbers in this memory."""
-        return self.empty(*tensor.shape, dtype=tensor.dtype).copy_(tensor)
-
 
 def _chunk(size: int) -> Tensor:
     """Bytes that begin where a huge page does; MemoryError where there are not so many."""

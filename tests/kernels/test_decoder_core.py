@@ -12,7 +12,7 @@ from dsocr.kernels.quantise import pack, round_activations, unpack
 pytestmark = pytest.mark.skipif(core() is None, reason="the core is not compiled here")
 LEVELS_HERE = [level for level in LEVELS if level.features <= cpu_features()]
 # Rows and columns that end within a tile and within a vector, and those of the release.
-SHAPES = [(7, 40), (271, 320), (130, 1280), (6, 6848)]
+SHAPES = [(7, 40), (271, 320), (130, 1280), (12, 896), (9, 1792), (6, 6848)]
 
 
 @pytest.fixture(params=LEVELS_HERE, ids=lambda level: level.name)
@@ -59,9 +59,10 @@ def test_packed_weights_multiply_as_they_do_unpacked(library, shape, bits):
     close(product(packed, x), round_activations(x) @ unpack(packed).T)
 
 
+@pytest.mark.parametrize("columns", [40, 896, 1280, 1792, 6848])
 @pytest.mark.parametrize("form", ["float32", "bfloat16", "int8", "int4"])
-def test_a_row_is_the_same_to_the_last_bit_alone_and_among_others(library, form):
-    weight, x = drawn(130, 1280)
+def test_a_row_is_the_same_to_the_last_bit_alone_and_among_others(library, form, columns):
+    weight, x = drawn(14, columns)
     weight = pack(weight, int(form[3:])) if "int" in form else weight.to(getattr(torch, form))
     together = product(weight, x)
     for count in (1, 2, 3, 5):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dsocr.engine.kv_cache import BLOCK, KVPool
 from dsocr.kernels.library import core
 from dsocr.model.compiled import compile_decoder
 from dsocr.model.config import read_config
+from dsocr.model.network import Network
 from dsocr.model.quantised import QuantisedLinear, quantise
 from dsocr.model.weights import load_network
 
@@ -25,10 +27,24 @@ BLOCKS = ([5, 2, 9], [7, 0])
 PASSES = (((0, 90), (0, 3)), ((90, 91), (3, 70)), ((91, 130), (70, 71)))
 
 
-@pytest.fixture(params=[GOLDEN, NANO], ids=["micro", "nano"])
+@pytest.fixture(params=[GOLDEN, NANO, None], ids=["micro", "nano", "wide heads"])
 def network(request):
-    """The one follows the release in not renormalising its routers, the other does not."""
+    """The first follows the release in not renormalising its routers, the second does not; the third in its heads."""
+    if request.param is None:
+        return wide_heads()
     return load_network(request.param, read_config(request.param), 2, device=CPU, dtype=torch.float32)
+
+
+def wide_heads():
+    """A decoder with heads of the released width, two of which share keys, and two that are left over by fours."""
+    config = read_config(GOLDEN)
+    config = replace(config, decoder=replace(config.decoder, width=768, heads=6, kv_heads=3))
+    torch.manual_seed(0)
+    network = Network(config, 2).eval().requires_grad_(False)
+    for name, tensor in network.decoder.named_parameters():
+        if tensor.ndim > 1:
+            tensor.normal_(std=0.02 if "embed" in name else tensor.shape[-1] ** -0.5)
+    return network
 
 
 def read(network, dtype=torch.float32):

@@ -59,13 +59,13 @@ template <int T> struct Products : Tile<T> {
                 const std::uint8_t *both = reinterpret_cast<const std::uint8_t *>(w[r]) + g * GROUP / 2;
                 const std::int8_t *xs = a.small + x[t] * wide + g * GROUP;
                 const std::uint16_t *scales = static_cast<const std::uint16_t *>(m.scales) + (row_of[r] * groups + g) * 4;
+                std::int32_t products[GROUP / 2], quarters[16];
+                for (i64 k = 0; k < GROUP / 2; ++k) products[k] = (both[k] & 15) * xs[k] + (both[k] >> 4) * xs[GROUP / 2 + k];
+                for (i64 k = 0; k < 16; ++k) quarters[k] = products[k] + products[k + 16] + products[k + 32] + products[k + 48];
                 float mixed = 0;
                 for (i64 part = 0; part < 4; ++part) {
                     std::int32_t dot = a.fours[(x[t] * groups + g) * 4 + part];
-                    for (i64 k = 0; k < 16; ++k) {
-                        const i64 at = k / 4 * 16 + part * 4 + k % 4;
-                        dot += (both[at] & 15) * xs[at] + (both[at] >> 4) * xs[64 + at];
-                    }
+                    for (i64 k = 4 * part; k < 4 * part + 4; ++k) dot += quarters[k];
                     mixed += float(dot) * half_to_float(scales[part]);
                 }
                 sum += mixed * a.scales[x[t] * groups + g];
