@@ -17,7 +17,8 @@ _UNKNOWN = 4 * 2**30  # bytes; the budget where the machine does not say what it
 
 
 class KVPool:
-    """A fixed number of blocks of `BLOCK` places each; memory that no block has used costs nothing on a CPU.
+    """A fixed number of blocks of `BLOCK` places each; memory that no block has used costs nothing on a CPU
+    (on Linux in steps of a huge page for each layer).
 
     keys and values: [layers, blocks, BLOCK, kv heads, head dim].
     """

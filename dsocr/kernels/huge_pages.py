@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 HUGE = 1 << 21  # bytes of a huge page
-_CHUNK = 1 << 26  # bytes that are asked for at once; what is never written to takes no memory
+_CHUNK = 1 << 26  # bytes that are asked for at once; huge pages that are never written to take no memory
 _ALIGNMENT = 64
 
 
 class HugePages:
     """Hands out tensors; those of one dtype lie one behind the other, so that reading them in turn is one long stream.
 
-    A chunk of memory lives as long as any tensor in it.
+    A chunk of memory lives as long as any tensor in it, and a tensor that is pickled takes its chunk along.
     """
 
     def __init__(self) -> None:

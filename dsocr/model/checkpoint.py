@@ -18,7 +18,7 @@ _FILES = ["config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index
 def default_checkpoint() -> str:
     """The published checkpoint when it is on this machine already, else nano."""
     # The hub's client takes a fifth of a second to import.
-    return PUBLISHED if hub_folder(PUBLISHED).exists() and cached_checkpoint(PUBLISHED) else NANO
+    return PUBLISHED if os.path.isdir(hub_folder(PUBLISHED)) and cached_checkpoint(PUBLISHED) else NANO
 
 
 def find_checkpoint(name: str) -> Path:
@@ -51,7 +51,7 @@ def cached_checkpoint(name: str) -> Path | None:
 
 
 def hub_folder(name: str) -> Path:
-    """Where the hub's client keeps what it has of a name; where that is, it documents."""
+    """Where the hub's client keeps what it has of a name."""
     asked = os.environ
     cache = asked.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
     home = asked.get("HF_HOME") or os.path.join(cache, "huggingface")

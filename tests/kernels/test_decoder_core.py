@@ -67,3 +67,21 @@ def test_a_row_is_the_same_to_the_last_bit_alone_and_among_others(library, form,
     together = product(weight, x)
     for count in (1, 2, 3, 5):
         assert torch.equal(product(weight, x[:count]), together[:count])
+
+
+@pytest.mark.parametrize("columns", [40, 896, 6848])
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("spoilt", [float("nan"), float("inf")])
+def test_what_is_no_number_stays_none_and_spoils_no_other_row(library, columns, bits, spoilt):
+    weight, x = drawn(14, columns)
+    weight, whole = pack(weight, bits), product(pack(weight, bits), x)
+    x[1, columns // 2] = spoilt
+    found = product(weight, x)
+    assert found[1].isnan().all()
+    assert torch.equal(found[2:], whole[2:])
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_numbers_next_to_nothing_are_nothing(library, bits):
+    weight, x = drawn(14, 896)
+    assert product(pack(weight, bits), x * 1e-40).abs().max() < 1e-37

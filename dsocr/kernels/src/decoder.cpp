@@ -87,35 +87,35 @@ struct Shelf {
         a.half = take<std::uint16_t>(rows * columns);
         a.small = take<std::int8_t>(rows * wide);
         a.scales = take<float>(rows * wide / GROUP);
-        a.offset = take<std::int32_t>(rows * wide / GROUP);
-        a.fours = take<std::int32_t>(rows * wide / 32);
+        a.offset8 = take<std::int32_t>(rows * wide / GROUP);
+        a.offset4 = take<std::int32_t>(rows * wide / 32);
         return a;
     }
 };
 
 // One group to 8 bits, with what the weights' offsets add to its products.
 void quantise_group(const float *x, std::int8_t *small, float &scale, std::int32_t &offset) {
-    float most = 0;
-#pragma omp simd reduction(max : most)
-    for (i64 k = 0; k < GROUP; ++k) most = std::max(most, std::fabs(x[k]));
-    const float inverse = most > 0 ? 127 / most : 0;
+    float most = 0, nothing = 0;  // nothing, unless there is what is no number
+#pragma omp simd reduction(max : most) reduction(+ : nothing)
+    for (i64 k = 0; k < GROUP; ++k) most = std::max(most, std::fabs(x[k])), nothing += x[k] * 0;
+    const float inverse = most > 1e-30f && nothing == 0 ? 127 / most : 0;
     std::int32_t rounded[GROUP], sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (i64 k = 0; k < GROUP; ++k) sum += rounded[k] = nearest(x[k] * inverse);
+    for (i64 k = 0; k < GROUP; ++k) sum += rounded[k] = nearest(inverse == 0 ? 0 : x[k] * inverse);
 #pragma omp simd
     for (i64 k = 0; k < GROUP; ++k) small[k] = std::int8_t(rounded[k]);
-    scale = most / 127;
+    scale = most / 127 + nothing;
     offset = -128 * sum;
 }
 
 // For weights of 4 bits: the columns of a group in the order of those weights (tile.h), and their sums.
-void reorder_group(std::int8_t *small, std::int32_t *fours) {
+void reorder_group(std::int8_t *small, std::int32_t *offset) {
     std::int32_t in_order[GROUP / 4], reordered[GROUP / 4];  // four columns each
     std::memcpy(in_order, small, GROUP);
     for (i64 part = 0; part < 4; ++part) {
         std::int32_t sum = 0;
         for (i64 k = 32 * part; k < 32 * part + 32; ++k) sum += small[k];
-        fours[part] = -8 * sum;
+        offset[part] = -8 * sum;
     }
     for (i64 at = 0; at < GROUP / 8; ++at) {
         reordered[at] = in_order[at % 4 * 8 + at / 4];
@@ -131,8 +131,8 @@ void quantise_row(const Activations &a, i64 row, bool reordered) {
         const i64 at = row * wide + start;
         float last[GROUP] = {};  // of a row that ends within a group
         if (start + GROUP > a.columns) std::copy(x + start, x + a.columns, last);
-        quantise_group(start + GROUP > a.columns ? last : x + start, a.small + at, a.scales[at / GROUP], a.offset[at / GROUP]);
-        if (reordered) reorder_group(a.small + at, a.fours + at / 32);
+        quantise_group(start + GROUP > a.columns ? last : x + start, a.small + at, a.scales[at / GROUP], a.offset8[at / GROUP]);
+        if (reordered) reorder_group(a.small + at, a.offset4 + at / 32);
     }
 }
 
@@ -166,6 +166,9 @@ void four_rows(const Matrix &m, i64 row, const Activations &a, const std::int32_
 }
 
 constexpr i64 WHOLE = i64(1) << 40;  // rows, more than any matrix has
+
+// So many floats or a few more: rows of them then begin at like addresses, and no compiler sums one in another order.
+inline i64 whole_lines(i64 count) { return (count + 31) / 32 * 32; }
 
 inline float silu(float x) { return x / (1 + power_of_e(-x)); }
 
@@ -492,8 +495,8 @@ struct Worker {
                 inner.half + e.first * most_inner,
                 inner.small + e.first * wide,
                 inner.scales + e.first * wide / GROUP,
-                inner.offset + e.first * wide / GROUP,
-                inner.fours + e.first * wide / 32};
+                inner.offset8 + e.first * wide / GROUP,
+                inner.offset4 + e.first * wide / 32};
     }
 
     void prepare_hidden() {
@@ -542,10 +545,11 @@ struct Worker {
     }
 };
 
+// Places of the longest sequence.
 i64 longest_of(const Pass &pass) {
     i64 longest = 0;
     for (i64 row = 0; row < pass.rows; ++row) longest = std::max<i64>(longest, pass.positions[row] + 1);
-    return longest;
+    return whole_lines(longest);
 }
 
 }  // namespace
@@ -555,7 +559,7 @@ i64 decoder_scratch(const Decoder *decoder, i64 rows, i64 longest, i64 threads) 
     pass.rows = rows;
     pass.threads = threads;
     Shelf shelf{nullptr};
-    Worker worker(*decoder, pass, shelf, longest);
+    Worker worker(*decoder, pass, shelf, whole_lines(longest));
     return shelf.used;
 }
 

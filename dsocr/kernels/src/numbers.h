@@ -28,7 +28,7 @@ inline float half_to_float(std::uint16_t half) {
     return sign ? -value : value;
 }
 
-// The nearest whole number, ties to even, of a number of at most 2^22 either way.
+// The nearest whole number, ties to even, of a number of at most 2^22 either way; of anything else, some number.
 inline std::int32_t nearest(float value) {
     const float shifted = value + 12582912.0f;  // 1.5 · 2^23: what is left of the fraction is rounded off
     std::int32_t bits;
@@ -36,7 +36,7 @@ inline std::int32_t nearest(float value) {
     return bits - 0x4b400000;
 }
 
-// e^x to a few units in the last place, for x from -87 to 88; beyond, what it is there.
+// e^x to a few units in the last place, for x from -87 to 88; beyond, what it is at the nearer of these.
 inline float power_of_e(float x) {
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
@@ -50,7 +50,7 @@ inline float power_of_e(float x) {
     sum = sum * rest + 1.6666667e-1f;
     sum = sum * rest + 0.5f;
     sum = sum * rest * rest + rest + 1.0f;
-    const std::int32_t bits = (whole + 127) << 23;
+    const std::uint32_t bits = std::uint32_t(whole + 127) << 23;
     float scale;
     std::memcpy(&scale, &bits, 4);
     return sum * scale;

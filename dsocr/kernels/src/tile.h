@@ -24,7 +24,8 @@ enum Format : i64 {
 constexpr i64 GROUP = 128;  // columns that share a scale of the activations
 constexpr i64 ROWS = 4;     // rows of a matrix that are read side by side
 constexpr i64 TOKENS = 4;   // activations that meet them at once
-// Bytes between what is multiplied and what is fetched: of one row after another, where the hardware helps, and else.
+// Bytes between what is multiplied and what is fetched: near, of one long stream, and far, of rows side by side (and, with
+// 256-bit vectors, of all).
 constexpr i64 AHEAD = 1024, FAR_AHEAD = 8192;
 
 struct Matrix {
@@ -42,8 +43,8 @@ struct Activations {
     std::uint16_t *half;   // [rows, columns]
     std::int8_t *small;    // [rows, padded]
     float *scales;         // [rows, padded / GROUP]
-    std::int32_t *offset;  // [rows, padded / GROUP]: what the weights' + 128 adds, to be taken off
-    std::int32_t *fours;   // [rows, padded / 32]: what the weights' + 8 adds to each 32 columns, to be taken off
+    std::int32_t *offset8; // [rows, padded / GROUP]: what the weights' + 128 adds, to be taken off
+    std::int32_t *offset4; // [rows, padded / 32]: what the weights' + 8 adds to each 32 columns, to be taken off
 };
 
 // One tile: ROWS rows of a matrix from `row` times `T` rows of activations → out[t * ROWS + r].

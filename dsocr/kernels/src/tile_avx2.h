@@ -139,7 +139,7 @@ template <int T> struct Products : Tile<T> {
                     const i64 group = x[t] * groups + g;
                     const std::int8_t *xs = a.small + group * GROUP;
                     __m256i dots = _mm256_zextsi128_si256(
-                        _mm_loadu_si128(reinterpret_cast<const __m128i *>(a.fours + group * 4)));
+                        _mm_loadu_si128(reinterpret_cast<const __m128i *>(a.offset4 + group * 4)));
                     for (i64 part = 0; part < 2; ++part) {
                         dots = _mm256_add_epi32(dots, fours(low[part], load(xs + part * 32)));
                         dots = _mm256_add_epi32(dots, fours(high[part], load(xs + 64 + part * 32)));

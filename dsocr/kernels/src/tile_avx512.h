@@ -4,8 +4,8 @@
 
 #include <immintrin.h>
 
-#include "attention.h"
 #include "tile.h"
+#include "vectors.h"
 
 template <int T> struct Products : Tile<T> {
     using Tile<T>::Tile, Tile<T>::m, Tile<T>::a, Tile<T>::w, Tile<T>::row_of, Tile<T>::x, Tile<T>::out, Tile<T>::ahead;
@@ -72,7 +72,7 @@ template <int T> struct Products : Tile<T> {
                 for (int t = 0; t < T; ++t) sums[r][t] = add_products(sums[r][t], ws, xs[t]);
             }
         }
-        std::copy(sums[0], sums[0] + N * T, all[base]);
+        for (i64 r = 0; r < N; ++r) std::copy(sums[r], sums[r] + T, all[base + r]);
     }
 
     // Eight and four bits. The scales of weights and activations are multiplied with each other for 16 vectors' lanes at a
@@ -98,7 +98,7 @@ template <int T> struct Products : Tile<T> {
     // What takes off the weights' + 128 or + 8, to be multiplied by both scales.
     template <bool FOUR> __m512 offsets(int t, i64 first) const {
         const i64 groups = padded(m.columns) / GROUP, each = FOUR ? 4 : 1;
-        const std::int32_t *from = (FOUR ? a.fours : a.offset) + (x[t] * groups + first) * each;
+        const std::int32_t *from = (FOUR ? a.offset4 : a.offset8) + (x[t] * groups + first) * each;
         return _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(lanes((groups - first) * each), from));
     }
 
@@ -173,7 +173,7 @@ template <int T> struct Products : Tile<T> {
                 }
             }
         }
-        std::copy(sums[0], sums[0] + ROWS * T, all[0]);
+        for (i64 r = 0; r < ROWS; ++r) std::copy(sums[r], sums[r] + T, all[r]);
     }
 
     template <bool FOUR> void run_few_bits() const {
@@ -181,10 +181,13 @@ template <int T> struct Products : Tile<T> {
         const bool whole = row_of[ROWS - 1] == row_of[0] + ROWS - 1 && m.stride == groups * BYTES<FOUR>;
         fetch_scales(groups * (FOUR ? 8 : 4));
         __m512 sums[ROWS][T];
-        if (T == 1 && !FOUR && whole && groups == 7) alone<7>(sums);  // the widths of the released model
-        else if (T == 1 && !FOUR && whole && groups == 10) alone<10>(sums);
-        else if (T == 1 && !FOUR && whole && groups == 14) alone<14>(sums);
-        else side_by_side<FOUR>(sums);
+        if constexpr (T == 1 && !FOUR) {
+            // The released model's widths but one, which is only met once; others are not worth a function each.
+            if (whole && groups == 7) alone<7>(sums);
+            else if (whole && groups == 10) alone<10>(sums);
+            else if (whole && groups == 14) alone<14>(sums);
+            else side_by_side<FOUR>(sums);
+        } else side_by_side<FOUR>(sums);
         store(sums);
     }
 

@@ -42,7 +42,7 @@ template <int T> struct Products : Tile<T> {
             for (i64 g = 0; g < groups; ++g) {
                 const std::uint8_t *ws = reinterpret_cast<const std::uint8_t *>(w[r]) + g * GROUP;
                 const std::int8_t *xs = a.small + x[t] * wide + g * GROUP;
-                std::int32_t dot = a.offset[x[t] * groups + g];
+                std::int32_t dot = a.offset8[x[t] * groups + g];
                 for (i64 k = 0; k < GROUP; ++k) dot += std::int32_t(ws[k]) * xs[k];
                 sum += float(dot) * static_cast<const float *>(m.scales)[row_of[r] * groups + g] *
                        a.scales[x[t] * groups + g];
@@ -64,7 +64,7 @@ template <int T> struct Products : Tile<T> {
                 for (i64 k = 0; k < 16; ++k) quarters[k] = products[k] + products[k + 16] + products[k + 32] + products[k + 48];
                 float mixed = 0;
                 for (i64 part = 0; part < 4; ++part) {
-                    std::int32_t dot = a.fours[(x[t] * groups + g) * 4 + part];
+                    std::int32_t dot = a.offset4[(x[t] * groups + g) * 4 + part];
                     for (i64 k = 4 * part; k < 4 * part + 4; ++k) dot += quarters[k];
                     mixed += float(dot) * half_to_float(scales[part]);
                 }
