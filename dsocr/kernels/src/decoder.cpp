@@ -316,7 +316,13 @@ struct Worker {
 
     // Some heads of up to TOKENS rows of one sequence. The outer loops go over places, whose keys and values lie one
     // after another with all heads side by side: memory is read as it lies.
-    // SIZE: of a head, where the compiler is to know it, else 0.
+    template <class Number> void attend_rows(i64 layer, const Stretch &rows, i64 head, i64 end, i64 longest) {
+        // A compiler that knows how wide a head is unrolls its loops: the released width, and nano's.
+        if (d.head_dim == 128) attend_rows<Number, 128>(layer, rows, head, end, longest);
+        else if (d.head_dim == 64) attend_rows<Number, 64>(layer, rows, head, end, longest);
+        else attend_rows<Number, 0>(layer, rows, head, end, longest);
+    }
+
     template <class Number, i64 SIZE> void attend_rows(i64 layer, const Stretch &rows, i64 head, i64 end, i64 longest) {
         const i64 owner = p.owners[rows.first], size = SIZE ? SIZE : d.head_dim;
         const i64 most = p.positions[rows.first + rows.count - 1] + 1;
@@ -379,9 +385,8 @@ struct Worker {
         for (i64 unit = 0; unit < *stretch_count * parts; ++unit) {
             const Stretch &rows = stretches[unit / parts];
             const i64 head = d.heads * (unit % parts) / parts, end = d.heads * (unit % parts + 1) / parts;
-            if (!p.cache_is_bfloat16) attend_rows<float, 0>(layer, rows, head, end, longest);
-            else if (d.head_dim == 128) attend_rows<std::uint16_t, 128>(layer, rows, head, end, longest);  // the released one
-            else attend_rows<std::uint16_t, 0>(layer, rows, head, end, longest);
+            if (p.cache_is_bfloat16) attend_rows<std::uint16_t>(layer, rows, head, end, longest);
+            else attend_rows<float>(layer, rows, head, end, longest);
         }
 #pragma omp for schedule(static)
         for (i64 row = 0; row < p.rows; ++row) prepare(attended, row, format);
