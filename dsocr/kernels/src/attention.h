@@ -4,29 +4,27 @@
 
 #pragma once
 
-#include <cstdint>
-
 #include "numbers.h"
+#include "tile.h"
 
 #ifdef __AVX512VNNI__
 #include "vectors.h"
 #endif
 
-constexpr std::int64_t ABREAST = 4;  // heads whose scores are found at once
-constexpr std::int64_t SOON = 1024;   // bytes between what is multiplied and what is fetched
+constexpr i64 ABREAST = 4;  // heads whose scores are found at once
 
 #ifdef __AVX512VNNI__
 
 template <class Number> inline void fetch(const Number *at) {
-    _mm_prefetch(reinterpret_cast<const char *>(at) + SOON, _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char *>(at) + AHEAD, _MM_HINT_T1);
 }
 
 // scores[n] = queries[n] · keys[n], all of `size` numbers.
 template <class Number>
-inline void score(const float *const *queries, const Number *const *keys, std::int64_t size, float *scores) {
+inline void score(const float *const *queries, const Number *const *keys, i64 size, float *scores) {
     __m512 sums[ABREAST] = {};
     for (int n = 0; n < ABREAST; ++n) {
-        std::int64_t c = 0;
+        i64 c = 0;
         for (; c + 16 <= size; c += 16) {
             fetch(keys[n] + c);
             sums[n] = _mm512_fmadd_ps(_mm512_loadu_ps(queries[n] + c), load16(keys[n] + c), sums[n]);
@@ -39,9 +37,9 @@ inline void score(const float *const *queries, const Number *const *keys, std::i
 }
 
 // out += weight · values
-template <class Number> inline void blend(float *out, float weight, const Number *values, std::int64_t size) {
+template <class Number> inline void blend(float *out, float weight, const Number *values, i64 size) {
     const __m512 all = _mm512_set1_ps(weight);
-    std::int64_t c = 0;
+    i64 c = 0;
     for (; c + 16 <= size; c += 16) {
         fetch(values + c);
         _mm512_storeu_ps(out + c, _mm512_fmadd_ps(all, load16(values + c), _mm512_loadu_ps(out + c)));
@@ -58,20 +56,20 @@ inline float value(float number) { return number; }
 inline float value(std::uint16_t number) { return widen(number); }
 
 template <class Number>
-inline void score(const float *const *queries, const Number *const *keys, std::int64_t size, float *scores) {
+inline void score(const float *const *queries, const Number *const *keys, i64 size, float *scores) {
     for (int n = 0; n < ABREAST; ++n) {
         const float *query = queries[n];
         const Number *key = keys[n];
         float sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (std::int64_t c = 0; c < size; ++c) sum += query[c] * value(key[c]);
+        for (i64 c = 0; c < size; ++c) sum += query[c] * value(key[c]);
         scores[n] = sum;
     }
 }
 
-template <class Number> inline void blend(float *out, float weight, const Number *values, std::int64_t size) {
+template <class Number> inline void blend(float *out, float weight, const Number *values, i64 size) {
 #pragma omp simd
-    for (std::int64_t c = 0; c < size; ++c) out[c] += weight * value(values[c]);
+    for (i64 c = 0; c < size; ++c) out[c] += weight * value(values[c]);
 }
 
 #endif

@@ -75,8 +75,8 @@ template <int T> struct Products : Tile<T> {
         for (i64 r = 0; r < N; ++r) std::copy(sums[r], sums[r] + T, all[base + r]);
     }
 
-    // Eight and four bits. The scales of weights and activations are multiplied with each other for 16 vectors' lanes at a
-    // time: 16 groups of 128 columns, or 4 groups of four scales each.
+    // Eight and four bits. The scales of weights and activations are multiplied with each other in all 16 lanes of a vector
+    // at once: those of 16 groups of 128 columns, or of 4 groups with four scales each.
     template <bool FOUR> static constexpr i64 AT_ONCE = FOUR ? 4 : 16;
     template <bool FOUR> static constexpr i64 BYTES = FOUR ? GROUP / 2 : GROUP;
 
