@@ -25,7 +25,7 @@ from dsocr.pages import BrokenPage, Mode, Page, Source
 from dsocr.pages.blank import is_blank
 from dsocr.pages.sideways import looks_turned
 from dsocr.pages.tiling import make_views
-from dsocr.rescue import UNSURE, Rescued, Surest
+from dsocr.rescue import Rescued, Surest, is_unsure
 from dsocr.views import Views, VisionLayout
 
 # Degrees to turn every page by, clockwise, or to find them for pages whose lines run up or down.
@@ -167,8 +167,7 @@ class Reading:
         self._text, self.attempts, self._surest = [best.text], best.attempts, best.confidence
 
     def _is_unsure(self) -> bool:
-        sure = self.confidence
-        return self._again is not None and self._ending[0] == OK and sure is not None and sure < UNSURE
+        return self._again is not None and is_unsure(self._ending[0], self.confidence)
 
     @property
     def confidence(self) -> float | None:
@@ -178,7 +177,7 @@ class Reading:
         """
         if self._surest is not None:
             return self._surest
-        return _mean_probability(self._logprobs, self._told)
+        return mean_probability(self._logprobs, self._told)
 
     @property
     def over(self) -> bool:
@@ -280,10 +279,10 @@ class Opened:
 def confidence_of(deltas: Iterable[Delta]) -> float | None:
     """The geometric mean of the probabilities that the network gave to its tokens; None where they do not tell."""
     told = [delta.logprob for delta in deltas if delta.logprob is not None]
-    return _mean_probability(sum(told), len(told))
+    return mean_probability(sum(told), len(told))
 
 
-def _mean_probability(logprobs: float, count: int) -> float | None:
+def mean_probability(logprobs: float, count: int) -> float | None:
     """Of so many tokens; None without any, or where the network's numbers were none."""
     mean = logprobs / count if count else math.nan
     return None if math.isnan(mean) else min(1.0, math.exp(mean))

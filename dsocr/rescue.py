@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from dsocr.document.blocks import GRID, Block, Box
+from dsocr.document.blocks import GRID, OK, Block, Box
 from dsocr.document.grounding import parse, write
 from dsocr.engine.request import Sampling
 from dsocr.pages import MODES, Mode, Page
@@ -77,6 +77,11 @@ Ladder = Generator[Attempt, Said, Rescued]
 Rung = Generator[Attempt, Said, str | None]
 Look = Generator[Attempt, Said, Surest]
 _End = TypeVar("_End")
+
+
+def is_unsure(status: str, confidence: float | None) -> bool:
+    """Whether a page is to be looked at again: one that ended by itself, and of which the network was unsure."""
+    return status == OK and confidence is not None and confidence < UNSURE
 
 
 def look_again(page: Page, text: str, confidence: float, mode: Mode, sampling: Sampling) -> Look:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,8 @@ class Dies(Exception):
 
 
 class Fake:
-    """One server. `answer` gives the pieces of text for a request's form; it may raise Dies, or be a (status, body)."""
+    """One server. `answer` gives the pieces of text for a request's form, with the probability of each where it tells
+    them; it may raise Dies, or be a (status, body)."""
 
     def __init__(self, kind: str = "vllm", answer: Callable[[dict], object] | None = None, **traits) -> None:
         self.kind, self.answer = kind, answer or (lambda form: ["some ", "words"])
@@ -106,7 +108,9 @@ class Fake:
                 count = 0
                 for piece in pieces:
                     count += 1
-                    self.event({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]})
+                    text, sure = piece if isinstance(piece, tuple) else (piece, None)
+                    told = {"logprobs": {"content": [{"token": text, "logprob": math.log(sure)}]}} if sure else {}
+                    self.event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None, **told}]})
                 finish = fake.traits["finish"]
                 self.event({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": finish}]})
                 usage = {"prompt_tokens": 900, "completion_tokens": count + 1}

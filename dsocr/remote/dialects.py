@@ -94,14 +94,14 @@ class Dialect:
 
 
 def _vllm(server: Server, question: Question) -> dict[str, Any]:
-    form = _chat(server, question) | {"skip_special_tokens": False}
+    form = _chat(server, question) | _all_told(question)
     if question.sampling.ngram_rule == "windowed":
         form["vllm_xargs"] = _window(server, question.sampling)
     return form
 
 
 def _sglang(server: Server, question: Question) -> dict[str, Any]:
-    form = _chat(server, question) | {"skip_special_tokens": False, "images_config": {"image_mode": question.mode}}
+    form = _chat(server, question) | _all_told(question) | {"images_config": {"image_mode": question.mode}}
     if question.sampling.ngram_rule == "windowed" and "windowed" in server.rules:
         form |= {"custom_logit_processor": _SGLANG_RULE, "custom_params": _window(server, question.sampling)}
     return form
@@ -113,8 +113,8 @@ def _dsocr(server: Server, question: Question) -> dict[str, Any]:
     if sampling.whitelist is None:
         banned.pop("whitelist_token_ids", None)  # it knows its own tokenizer
     # Loops are noticed here, as at any other server.
-    more = {"skip_special_tokens": False, "mode": question.mode, "loops": "keep", "vllm_xargs": banned}
-    return _chat(server, question) | more
+    more = {"mode": question.mode, "loops": "keep", "vllm_xargs": banned}
+    return _chat(server, question) | _all_told(question) | more
 
 
 def _chat(server: Server, question: Question) -> dict[str, Any]:
@@ -136,6 +136,11 @@ def _chat(server: Server, question: Question) -> dict[str, Any]:
         form["top_p"] = sampling.top_p
     asked = {"max_tokens": sampling.max_tokens, "seed": sampling.seed, "stop": list(sampling.stop) or None}
     return form | {name: value for name, value in asked.items() if value is not None}
+
+
+def _all_told(question: Question) -> dict[str, Any]:
+    """What servers of this model tell besides, where others may not know the words: boxes, and how sure it was."""
+    return {"skip_special_tokens": False} | ({"logprobs": True} if question.sampling.logprobs else {})
 
 
 def _window(server: Server, sampling: Sampling) -> dict[str, Any]:

@@ -22,11 +22,11 @@ from dsocr.errors import InputError
 from dsocr.pages import Page
 from dsocr.pages.modes import Mode
 from dsocr.pages.tiling import choose_layout
-from dsocr.reading import ENDINGS, tokens_on_page
+from dsocr.reading import ENDINGS, mean_probability, tokens_on_page
 from dsocr.remote.dialects import Question, Server
 from dsocr.remote.pool import Pool
 from dsocr.remote.wire import BrokenOff, Call, Fault, Waits
-from dsocr.rescue import Attempt, Said, climb, follow
+from dsocr.rescue import Attempt, Said, climb, follow, is_unsure, look_again
 
 _MOST = 4_000_000  # characters; a model that writes on for ever is broken off, whatever its server says
 
@@ -39,16 +39,18 @@ class Asked:
     mode: Mode
     sampling: Sampling
     rescues: bool
+    reads_again: bool
     waits: Waits
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server has written about a picture, and what it took."""
+    """What a server has written about a picture, and what it took; confidence: None where it does not tell."""
 
     text: str
     ending: FinishReason
     loop: Loop | None
+    confidence: float | None
     server: Server
     prompt_places: int
     tokens: int
@@ -96,10 +98,11 @@ class PageAtServers:
         self.elsewhere.end(Known(text, FAILED, why, 0, rotated=self._page.rotated), Stats())
 
     def _judge(self, answer: Answer) -> Known:
-        """What the page came to; one that repeats itself is read again in other ways."""
+        """What the page came to; one that repeats itself, or of which the model was unsure, is read again."""
         status, reason = ENDINGS[answer.ending]
         if answer.loop is None:
-            return Known(answer.text, status, reason, answer.tokens)
+            known = Known(answer.text, status, reason, answer.tokens, confidence=answer.confidence)
+            return self._be_surer(known, answer.server)
         good, why = answer.text[: answer.loop.start], answer.loop.reason
         if not self._asked.rescues:
             return Known(good, LOOPED, why, answer.tokens)
@@ -107,6 +110,15 @@ class PageAtServers:
         rescued = follow(ladder, partial(self._try_again, answer.server))
         rescued = replace(rescued, attempts=rescued.attempts - self._skipped)
         return Known(rescued.text, LOOPED, rescued.tell(why), answer.tokens, rescued.attempts)
+
+    def _be_surer(self, known: Known, server: Server) -> Known:
+        """The page as it is, or what the model is surest of."""
+        sure, asked = known.confidence, self._asked
+        if sure is None or not is_unsure(known.status, sure) or not asked.reads_again:
+            return known
+        looks = look_again(self._page, known.raw, sure, asked.mode, asked.sampling)
+        best = follow(looks, partial(self._try_again, server))
+        return replace(known, raw=best.text, attempts=best.attempts, confidence=best.confidence)
 
     def _try_again(self, server: Server, attempt: Attempt) -> Said:
         """Another look, where the servers can look in that way."""
@@ -122,7 +134,7 @@ class PageAtServers:
         except InputError:
             return Said("", whole=False)
         text = answer.text[: answer.loop.start] if answer.loop else answer.text
-        return Said(text.removeprefix(attempt.begun[len(begun) :]), answer.ending == "stop")
+        return Said(text.removeprefix(attempt.begun[len(begun) :]), answer.ending == "stop", answer.confidence)
 
     def _ask(self, question: Question, shown: _Shown) -> Answer:
         def work(server: Server) -> Answer:
@@ -178,11 +190,12 @@ def _converse(call: Call, server: Server, question: Question, shown: _Shown, hea
     watch = LoopWatch() if question.sampling.stop_loops else None
     began = first = time.perf_counter()
     loop, reason, usage = None, None, dict[str, Any]()
-    pieces = 0
+    pieces, logprobs = 0, list[float]()
     with closing(call.events(server.address.under("/chat/completions"), server.body(question))) as events:
         for event in events:
             heard()
             text, said, used = _read_event(event, server)
+            logprobs += _logprobs(event)
             usage = dict(used) if used else usage
             reason = said or reason
             if not text:
@@ -202,6 +215,7 @@ def _converse(call: Call, server: Server, question: Question, shown: _Shown, hea
         shown.told,
         "loop" if loop else ending,
         loop,
+        mean_probability(sum(logprobs), len(logprobs)),
         server,
         _count(usage, "prompt_tokens", 0),
         tokens,
@@ -224,6 +238,15 @@ def _read_event(event: Mapping[str, Any], server: Server) -> tuple[str, str | No
     if not isinstance(text, str) or not isinstance(reason, (str, type(None))):
         raise Fault(f"{server.address}: an event is none of a chat")
     return text, reason, usage
+
+
+def _logprobs(event: Mapping[str, Any]) -> list[float]:
+    """Those of the tokens that an event brings, where it tells them; what is no number is left out."""
+    try:
+        told = event["choices"][0]["logprobs"]["content"]
+        return [float(each["logprob"]) for each in told]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return []
 
 
 def _count(usage: Mapping[str, Any], name: str, otherwise: int) -> int:

@@ -85,11 +85,12 @@ class RemoteReader:
         if options.rotate == AUTO:
             raise InputError("which way up a page is cannot be tried at a server: give --rotate off, 90, 180 or 270")
         prompt, mode = options.full_prompt(), get_mode(options.mode)
-        sampling = replace(options.sampling or Sampling(), stop_loops=options.loops != "keep")
+        sampling = replace(options.sampling or Sampling(), stop_loops=options.loops != "keep", logprobs=True)
         able, lines = check_all(self.servers, mode.name, prompt, sampling)
         for line in [*lines, *filter(None, (server.warning(sampling) for server in able))]:
             self._note(line)
-        asked = Asked(prompt, mode, sampling, options.loops == "rescue", self._habits.waits)
+        rescues, again = options.loops == "rescue", options.reads_again
+        asked = Asked(prompt, mode, sampling, rescues, again, self._habits.waits)
         pool = Pool(able, self._habits.patience)
         return read_ahead(
             walk(sources, options),

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
-from dsocr.document.blocks import FAILED, OK, Transcript
+from dsocr.document.blocks import FAILED, Transcript
 from dsocr.document.grounding import parse
 from dsocr.engine.loops import Loop
 from dsocr.engine.request import Delta, Request, Sampling, Stats
@@ -22,7 +22,7 @@ from dsocr.pages.sideways import TURNS, choose_turn, looks_turned
 from dsocr.pages.tiling import make_views
 from dsocr.prompts import labels_are_text
 from dsocr.reading import AUTO, NOTHING, Reading, confidence_of, tokens_on_page
-from dsocr.rescue import UNSURE, Attempt, Said, climb, look_again
+from dsocr.rescue import Attempt, Said, climb, is_unsure, look_again
 from dsocr.server.line import Line
 from dsocr.server.opener import Opener, OpenFile
 from dsocr.server.questions import ids_of
@@ -240,7 +240,7 @@ class Sheets:
     async def _be_surer(self, page: Page, transcript: Transcript) -> Transcript:
         """A page that was read with little confidence, or what the network is surest of."""
         sure, text = transcript.confidence, transcript.raw
-        if transcript.status != OK or sure is None or sure >= UNSURE or not self._options.reads_again:
+        if sure is None or not is_unsure(transcript.status, sure) or not self._options.reads_again:
             return transcript
         try:
             best = await self._follow(look_again(page, text, sure, self._mode, self._sampling))

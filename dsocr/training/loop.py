@@ -109,7 +109,7 @@ class Trainer:
         while self.done(stage) < 1:
             waiting.append(self.train_step(stage))
             self.step += 1
-            self.spent = time.monotonic() - began
+            self.spent = of_the_first(time.monotonic() - began)
             last = self.done(stage) >= 1
             # A GPU is not waited for at each step.
             if last or self.step % _LOGGED.get(self.network.device.type, 1) == 0:
@@ -213,6 +213,7 @@ class Trainer:
             sheets = self._sheet_batch(stage, place)
             fade = min(1.0, (1 - self.done(stage)) / max(1e-9, 1 - stage.fade_from))
             compiled = self.recipe.compiled and self.network.device.type == "cuda"
+            sheets = sheets if compiled else sheets.trimmed()
             return sheet_loss(self.pupil, self.heads, sheets, stage, fade, compiled=compiled)
         if stage.show == "crops":
             alike, own = self._chances(place)
@@ -434,6 +435,15 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
     sizes = [gradient.numel() for gradient in gradients]
     for parameter, part in zip(parameters, torch.split(together, sizes), strict=True):
         parameter.grad = part.view_as(parameter)
+
+
+def of_the_first(number: float) -> float:
+    """The first training process's number, for all of them: their clocks differ, and they must stop together."""
+    if not dist.is_initialized():
+        return number
+    shared = torch.tensor(number, dtype=torch.float64)
+    dist.broadcast(shared, 0)
+    return shared.item()
 
 
 def new_network(config: Config, image_token_id: int, device: torch.device) -> Network:

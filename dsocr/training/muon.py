@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dsocr.model.speed import multiplies_bfloat16
+
 _STEPS = ((3.4445, -4.7750, 2.0315),) * 5  # of Newton and Schulz, with the coefficients of Jordan (2024)
 _MOMENTUM = 0.95
 _BETAS = (0.9, 0.98)
@@ -74,7 +76,8 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(matrices: Tensor) -> Tensor:
     """[n, a, b] → about the nearest matrices with singular values of one, by Newton and Schulz."""
     wide = matrices.shape[1] > matrices.shape[2]
-    x = (matrices.transpose(1, 2) if wide else matrices).to(torch.bfloat16 if matrices.is_cuda else torch.float32)
+    quick = matrices.is_cuda or multiplies_bfloat16()
+    x = (matrices.transpose(1, 2) if wide else matrices).to(torch.bfloat16 if quick else torch.float32)
     x = x / (x.float().norm(dim=(1, 2), keepdim=True) + 1e-7).to(x.dtype)
     for a, b, c in _STEPS:
         square = x @ x.transpose(1, 2)

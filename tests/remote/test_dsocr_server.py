@@ -51,6 +51,7 @@ def test_pages_read_there_as_they_are_read_here(ocr, address, mode, rule):
     there = connect([address], key="s3cret").read(page, options).transcripts[0]
     (here,) = [reading.transcript() for reading in ocr.readings(page, options)]
     assert (there.raw, there.status, there.reason) == (here.raw, here.status, here.reason)
+    assert there.confidence == pytest.approx(here.confidence, rel=1e-4)
 
 
 def test_it_is_known_for_what_it_is(address):

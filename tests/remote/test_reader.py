@@ -109,6 +109,46 @@ class TestRecipes:
         assert "\n" not in str(raised.value)
 
 
+class TestSureness:
+    def test_the_servers_of_this_model_are_asked_how_sure_it_is(self, serve):
+        fake = serve("vllm", lambda form: [("some ", 0.9), ("words", 0.8)])
+        (page,) = read(fake, options=Options(unsure="keep"))
+        assert fake.forms[0]["logprobs"] is True
+        assert page.confidence == pytest.approx(0.72**0.5)
+        assert page.attempts == 1
+
+    def test_what_does_not_tell_leaves_the_confidence_unknown_and_the_page_read_once(self, serve):
+        fake = serve("sglang")
+        (page,) = read(fake)
+        assert (page.confidence, page.attempts, len(fake.forms)) == (None, 1, 1)
+
+    def test_numbers_that_are_none_cost_nothing_but_the_confidence(self, serve):
+        fake = serve("vllm", lambda form: [("some ", float("nan")), ("words", 0.9)])
+        (page,) = read(fake)
+        assert (page.raw, page.status, page.confidence) == ("some words", "ok", None)
+
+    def test_an_unsure_page_is_looked_at_again_and_the_surest_text_taken(self, serve):
+        sure = iter([0.5, 0.8, 0.95, 0.99])
+        fake = serve("vllm", lambda form: [(f"text of height {fake.look(form).height}", next(sure))])
+        steps = reader(fake).readings_of([inked((400, 300))], Options())
+        (page,) = [step.transcript() for step in steps if isinstance(step, Reading)]
+        assert [fake.look(form).size for form in fake.forms] == [(400, 300), (400, 282), (376, 300)]
+        assert (page.raw, page.attempts, page.status) == ("text of height 300", 3, "ok")
+        assert page.confidence == pytest.approx(0.95)
+
+    @pytest.mark.parametrize("options", [Options(unsure="keep"), Options(prompt="describe")])
+    def test_it_is_read_once_where_that_is_asked_for_or_the_words_are_the_models_own(self, serve, options):
+        fake = serve("vllm", lambda form: [("words", 0.5)])
+        (page,) = read(fake, options=options)
+        assert (page.attempts, len(fake.forms)) == (1, 1)
+        assert page.confidence == pytest.approx(0.5)
+
+    def test_a_server_that_dies_meanwhile_costs_nothing_of_what_was_read(self, serve):
+        fake = serve("vllm", once([("first", 0.5)], (400, {"error": "no"}), then=[("second", 0.7)]))
+        (page,) = read(fake)
+        assert (page.raw, page.status, page.attempts) == ("second", "ok", 4)
+
+
 class TestEndings:
     @pytest.mark.parametrize(
         ("most", "status", "reason"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 
 import numpy as np
@@ -69,6 +69,11 @@ class SheetBatch:
     def to(self, device: torch.device) -> SheetBatch:
         """The same on a device, which need not be waited for."""
         return self._with(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def trimmed(self) -> SheetBatch:
+        """The same without the places that no row fills: less to do, but of as many shapes as there are lengths."""
+        most = int((self.targets >= 0).any(0).nonzero().max()) + 1
+        return replace(self, ids=self.ids[:, :most], targets=self.targets[:, :most])
 
     def _with(self, change: object) -> SheetBatch:
         assert callable(change)
