@@ -33,12 +33,16 @@ _TEMPERATURE, _TOP_P, _SEEDS = 0.3, 0.95, (0, 1)
 
 @dataclass(frozen=True)
 class Attempt:
-    """One more look at a page or a part of it, and how to choose its text."""
+    """One more look at a page or a part of it, and how to choose its text.
+
+    begun: the text that is kept and gone on from. known: what was read before, much of which is likely to come again.
+    """
 
     image: Image.Image
     mode: Mode
     sampling: Sampling
-    begun: str = ""  # the text that is kept and gone on from
+    begun: str = ""
+    known: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def look_again(page: Page, text: str, confidence: float, mode: Mode, sampling: S
     best = Surest(text, confidence, 1)
     for across, down in _SQUEEZED:
         size = tuple(max(1, round(side * part)) for side, part in zip(page.size, (across, down), strict=True))
-        said = yield Attempt(page.image.resize((size[0], size[1])), mode, sampling)
+        said = yield Attempt(page.image.resize((size[0], size[1])), mode, sampling, known=text)
         best = replace(best, attempts=best.attempts + 1)
         # A text that stops early may well be a sure one.
         whole = said.whole and len(said.text) >= _MOST_OF_IT * len(text)
@@ -134,12 +138,12 @@ def _rungs(page: Page, good: str, mode: Mode, sampling: Sampling) -> Iterator[tu
     )
     other = MODES[_OTHER[mode.name]]
     yield "read on with a stricter rule against repeats", _once(Attempt(page.image, mode, strict, good))
-    yield f"read again in mode {other.name}", _once(Attempt(page.image, other, sampling))
+    yield f"read again in mode {other.name}", _once(Attempt(page.image, other, sampling, known=good))
     if page.image.height >= 2 * mode.tile_px // 5:
-        yield "read in two halves", _halves(page.image, mode, sampling)
+        yield "read in two halves", _halves(page.image, mode, sampling, good)
     for seed in _SEEDS if not sampling.temperature else ():
         loose = replace(sampling, temperature=_TEMPERATURE, top_p=_TOP_P, seed=seed)
-        yield f"read again at temperature {_TEMPERATURE}", _once(Attempt(page.image, mode, loose))
+        yield f"read again at temperature {_TEMPERATURE}", _once(Attempt(page.image, mode, loose, known=good))
 
 
 def _once(attempt: Attempt) -> Rung:
@@ -147,11 +151,11 @@ def _once(attempt: Attempt) -> Rung:
     return attempt.begun + said.text if said.whole else None
 
 
-def _halves(image: Image.Image, mode: Mode, sampling: Sampling) -> Rung:
+def _halves(image: Image.Image, mode: Mode, sampling: Sampling, known: str) -> Rung:
     cut = emptiest_row(image)
     texts: list[str] = []
     for top, bottom in ((0, cut), (cut, image.height)):
-        said = yield Attempt(image.crop((0, top, image.width, bottom)), mode, sampling)
+        said = yield Attempt(image.crop((0, top, image.width, bottom)), mode, sampling, known=known)
         if not said.whole:
             return None
         texts.append(place(said.text, top / image.height, bottom / image.height))

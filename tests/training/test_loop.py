@@ -103,7 +103,7 @@ def test_a_killed_process_goes_on_to_the_same_losses(micro, pair_folder, tmp_pat
 
 def test_two_processes_learn_what_one_learns_from_the_pages_of_both(micro, pair_folder, tmp_path):
     def recipe(name: str, accumulate: int) -> Path:
-        stage = f"steps = 4\naccumulate = {accumulate}"
+        stage = f"steps = 4\nminutes = 60.0\ndecay_from = 1.0\naccumulate = {accumulate}"
         return write_recipe(tmp_path / name, micro, pair_folder, 'precision = "float32"', stage)
 
     train(read_recipe(recipe("one", 2), {}), str)

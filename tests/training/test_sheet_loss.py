@@ -76,6 +76,21 @@ def test_pieces_for_a_compiler_give_the_same_loss_and_gradients(trainer, shop, m
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
 
 
+def test_places_that_nobody_fills_teach_nothing(trainer, shop):
+    run, batch = trainer(STAGE), drawn(shop, "tiny", 3)
+    run.network.requires_grad_(True)
+    assert batch.trimmed().ids.shape[1] < batch.ids.shape[1]
+
+    def learnt(given):
+        run.network.zero_grad()
+        loss, shown = sheet_loss(run.network, run.heads, given, STAGE, 1.0)
+        loss.backward()
+        return [loss, shown["right"], *(p.grad.clone() for p in run.network.parameters() if p.grad is not None)]
+
+    for whole, short in zip(learnt(batch), learnt(batch.trimmed()), strict=True):
+        torch.testing.assert_close(whole, short, atol=1e-5, rtol=1e-3)
+
+
 def test_what_trains_the_eye_alone_fades_away(trainer, shop):
     run, batch = trainer(STAGE), drawn(shop, "tiny")
     loss, shown = sheet_loss(run.network, run.heads, batch, STAGE, 0.0)
