@@ -170,7 +170,8 @@ def main() -> None:
     for number, (sheet, page) in enumerate(zip(sheets, pages, strict=True)):
         written = [(block, box.to_pixels(page.width, page.height)) for block in page.blocks for box in block.boxes[:1]]
         for truth in sheet.blocks:
-            best, box = max(written, key=lambda each: overlap(truth.box, each[1]), default=(None, (0, 0, 0, 0)))
+            near = [each for each in written if overlap(truth.box, each[1])]
+            best, box = max(near, key=lambda each: overlap(truth.box, each[1]), default=(None, (0, 0, 0, 0)))
             text = best.text.strip() if best else ""
             right = teds(truth.text, text) if truth.kind == "table" else 1 - min(1.0, error_rate(text, truth.text))
             kind = best is not None and best.label == truth.label

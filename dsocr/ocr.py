@@ -390,7 +390,7 @@ class OCR:
         begun, known = (
             tuple(self.tokenizer.encode(text, allow_special=True)) for text in (attempt.begun, attempt.known)
         )
-        return replace(request, ids=request.ids + begun, hints=request.hints + ((known,) if known else ()))
+        return replace(request, ids=request.ids + begun, hints=(*request.hints, known))
 
 
 def walk(sources: Iterable[Source], options: Options) -> Iterator[Page | BrokenPage | SourceEnd]:

@@ -285,7 +285,7 @@ def confidence_of(deltas: Iterable[Delta]) -> float | None:
 def mean_probability(logprobs: float, count: int) -> float | None:
     """Of so many tokens; None without any, or where the network's numbers were none."""
     mean = logprobs / count if count else math.nan
-    return None if math.isnan(mean) else min(1.0, math.exp(mean))
+    return None if math.isnan(mean) else math.exp(min(0.0, mean))
 
 
 def read_ahead(

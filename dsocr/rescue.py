@@ -143,7 +143,7 @@ def _rungs(page: Page, good: str, mode: Mode, sampling: Sampling) -> Iterator[tu
         yield "read in two halves", _halves(page.image, mode, sampling, good)
     for seed in _SEEDS if not sampling.temperature else ():
         loose = replace(sampling, temperature=_TEMPERATURE, top_p=_TOP_P, seed=seed)
-        yield f"read again at temperature {_TEMPERATURE}", _once(Attempt(page.image, mode, loose, known=good))
+        yield f"read again at temperature {_TEMPERATURE}", _once(Attempt(page.image, mode, loose))
 
 
 def _once(attempt: Attempt) -> Rung:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,8 +22,8 @@ class Dies(Exception):
 
 
 class Fake:
-    """One server. `answer` gives the pieces of text for a request's form, with the probability of each where it tells
-    them; it may raise Dies, or be a (status, body)."""
+    """One server. `answer` gives the pieces of text for a request's form, each perhaps with its logprob; it may raise
+    Dies, or be a (status, body)."""
 
     def __init__(self, kind: str = "vllm", answer: Callable[[dict], object] | None = None, **traits) -> None:
         self.kind, self.answer = kind, answer or (lambda form: ["some ", "words"])
@@ -108,8 +107,8 @@ class Fake:
                 count = 0
                 for piece in pieces:
                     count += 1
-                    text, sure = piece if isinstance(piece, tuple) else (piece, None)
-                    told = {"logprobs": {"content": [{"token": text, "logprob": math.log(sure)}]}} if sure else {}
+                    text, *sure = piece if isinstance(piece, tuple) else (piece,)
+                    told = {"logprobs": {"content": [{"token": text, "logprob": sure[0]}]}} if sure else {}
                     self.event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None, **told}]})
                 finish = fake.traits["finish"]
                 self.event({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": finish}]})

@@ -42,7 +42,9 @@ class Sequence:
         self._eos, self._image = tokenizer.eos, image
         self._memory = ngram_memory(sampling, request.ids, tokenizer.td)
         self._generator = _generator(sampling.seed)
-        self._lookup = Lookup(request.hints) if request.hints and not sampling.temperature else None
+        # A page may print what stands for an image; a guess is no place for one.
+        hints = [tuple(index for index in hint if index != image) for hint in request.hints]
+        self._lookup = Lookup(hints) if any(hints) and not sampling.temperature else None
         self._writer = Writer(tokenizer, sampling.stop, skip_special=sampling.skip_special)
         self._watch = LoopWatch() if sampling.stop_loops else None
         self.loop: Loop | None = None

@@ -22,6 +22,7 @@ from dsocr.ocr import Options, choose_dtype, describe_dtype
 from dsocr.pages import Page
 from dsocr.pages.sideways import TURNS
 from dsocr.reading import Known, Reading
+from dsocr.rescue import is_unsure
 from dsocr.version import __version__
 
 DEFAULT_LIMIT = "2G"
@@ -37,15 +38,19 @@ _AFTER_TRIM = 0.9  # of the limit, so that a full cache is not trimmed for every
 class Recipe:
     """One way to read: all that decides what is written about a page but its pixels, as a text.
 
-    A page that took max_tokens, or as many places as the model has, cannot become longer.
+    A page that took max_tokens, or as many places as the model has, cannot become longer. reads_again: whether pages
+    that the model is unsure of are.
     """
 
     text: str
     max_tokens: int | None
     places: int
+    reads_again: bool = False
 
     def is_final(self, reading: Reading, transcript: Transcript) -> bool:
         """Whether the page would come out the same again; one that failed, or had too little memory, might not."""
+        if self.reads_again and transcript.attempts == 1 and is_unsure(transcript.status, transcript.confidence):
+            return False  # it could not be
         if transcript.status != TRUNCATED:
             return transcript.status in (OK, BLANK, LOOPED)
         places = reading.stats.prompt_places + reading.tokens
@@ -163,7 +168,7 @@ def recipe_of(options: Options, checkpoint: str, numbers: str, places: int) -> R
         "asked": asked | {"prompt": options.full_prompt(), "sampling": asdict(sampling)},
     }
     text = json.dumps(form, sort_keys=True, default=sorted) + "\n"
-    return Recipe(text, sampling.max_tokens, places)
+    return Recipe(text, sampling.max_tokens, places, options.reads_again)
 
 
 def identify(folder: Path) -> str:

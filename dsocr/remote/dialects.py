@@ -32,6 +32,10 @@ class Question:
     sampling: Sampling
     begun: str = ""
 
+    def telling(self, sureness: bool) -> Question:
+        """The same; how sure the model is of each token is asked for or not."""
+        return replace(self, sampling=replace(self.sampling, logprobs=sureness))
+
 
 @dataclass(frozen=True)
 class Server:

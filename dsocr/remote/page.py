@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,9 +26,11 @@ from dsocr.pages.tiling import choose_layout
 from dsocr.reading import ENDINGS, mean_probability, tokens_on_page
 from dsocr.remote.dialects import Question, Server
 from dsocr.remote.pool import Pool
-from dsocr.remote.wire import BrokenOff, Call, Fault, Waits
+from dsocr.remote.wire import BrokenOff, Call, Fault, Refused, Waits
 from dsocr.rescue import Attempt, Said, climb, follow, is_unsure, look_again
 
+_NOT_SO = (400, 422)  # "this request is wrong"
+_LEAST, _ROUNDING = -1e6, 1e-3  # of a logarithm of a probability
 _MOST = 4_000_000  # characters; a model that writes on for ever is broken off, whatever its server says
 
 
@@ -102,7 +105,7 @@ class PageAtServers:
         status, reason = ENDINGS[answer.ending]
         if answer.loop is None:
             known = Known(answer.text, status, reason, answer.tokens, confidence=answer.confidence)
-            return self._be_surer(known, answer.server)
+            return self._be_surer(known)
         good, why = answer.text[: answer.loop.start], answer.loop.reason
         if not self._asked.rescues:
             return Known(good, LOOPED, why, answer.tokens)
@@ -111,13 +114,16 @@ class PageAtServers:
         rescued = replace(rescued, attempts=rescued.attempts - self._skipped)
         return Known(rescued.text, LOOPED, rescued.tell(why), answer.tokens, rescued.attempts)
 
-    def _be_surer(self, known: Known, server: Server) -> Known:
+    def _be_surer(self, known: Known) -> Known:
         """The page as it is, or what the model is surest of."""
         sure, asked = known.confidence, self._asked
         if sure is None or not is_unsure(known.status, sure) or not asked.reads_again:
             return known
         looks = look_again(self._page, known.raw, sure, asked.mode, asked.sampling)
-        best = follow(looks, partial(self._try_again, server))
+        try:
+            best = follow(looks, self._look_again)
+        except (InputError, MemoryError):
+            return known  # what has been read stands
         return replace(known, raw=best.text, attempts=best.attempts, confidence=best.confidence)
 
     def _try_again(self, server: Server, attempt: Attempt) -> Said:
@@ -126,25 +132,39 @@ class PageAtServers:
         if lacks or (attempt.begun and not server.dialect.goes_on):
             self._skipped += 1
             return Said("", whole=False)
+        try:
+            return self._look_again(attempt)
+        except InputError:
+            return Said("", whole=False)
+
+    def _look_again(self, attempt: Attempt) -> Said:
         # Servers take the white space at the end of a text away before they go on from it.
         begun = attempt.begun.rstrip()
         question = Question(_data(attempt.image), self._asked.prompt, attempt.mode.name, attempt.sampling, begun)
-        try:
-            answer = self._ask(question, _Shown(None))
-        except InputError:
-            return Said("", whole=False)
+        answer = self._ask(question, _Shown(None))
         text = answer.text[: answer.loop.start] if answer.loop else answer.text
         return Said(text.removeprefix(attempt.begun[len(begun) :]), answer.ending == "stop", answer.confidence)
 
     def _ask(self, question: Question, shown: _Shown) -> Answer:
         def work(server: Server) -> Answer:
-            self._call = call = Call(server.address, self._asked.waits)
-            if self._unwanted.is_set():
-                call.break_off()
-            shown.begin()
-            return _converse(call, server, question, shown, self._pool.heard)
+            asks = question.sampling.logprobs and server.address not in self._pool.mute
+            try:
+                return self._put(question.telling(asks), server, shown)
+            except Refused as refusal:
+                if not asks or refusal.status not in _NOT_SO:
+                    raise
+            answer = self._put(question.telling(False), server, shown)
+            self._pool.mute.add(server.address)  # what it refused was to tell how sure the model was
+            return answer
 
         return self._pool.ask(work, self._unwanted.is_set)
+
+    def _put(self, question: Question, server: Server, shown: _Shown) -> Answer:
+        self._call = call = Call(server.address, self._asked.waits)
+        if self._unwanted.is_set():
+            call.break_off()
+        shown.begin()
+        return _converse(call, server, question, shown, self._pool.heard)
 
     def _stats(self, answer: Answer) -> Stats:
         mode = answer.server.dialect.modes[self._asked.mode.name]
@@ -241,12 +261,12 @@ def _read_event(event: Mapping[str, Any], server: Server) -> tuple[str, str | No
 
 
 def _logprobs(event: Mapping[str, Any]) -> list[float]:
-    """Those of the tokens that an event brings, where it tells them; what is no number is left out."""
+    """Those of the tokens that an event brings, where it tells them; nan for what is none, such as a logit."""
     try:
-        told = event["choices"][0]["logprobs"]["content"]
-        return [float(each["logprob"]) for each in told]
-    except (KeyError, IndexError, TypeError, ValueError):
+        told = [each["logprob"] for each in event["choices"][0]["logprobs"]["content"]]
+    except (KeyError, IndexError, TypeError):
         return []
+    return [each if type(each) in (int, float) and _LEAST <= each <= _ROUNDING else math.nan for each in told]
 
 
 def _count(usage: Mapping[str, Any], name: str, otherwise: int) -> int:

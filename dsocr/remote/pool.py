@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from dsocr.errors import InputError
 from dsocr.remote.dialects import Server
-from dsocr.remote.wire import BrokenOff, Busy, Fault, Refused
+from dsocr.remote.wire import Address, BrokenOff, Busy, Fault, Refused
 
 T = TypeVar("T")
 
@@ -38,6 +38,7 @@ class Pool:
     def __init__(self, servers: list[Server], patience: Patience = Patience()) -> None:
         self.servers = servers
         self._patience = patience
+        self.mute = set[Address]()  # the servers that do not tell how sure the model is
         self._states = {server.address: _State() for server in servers}
         self._change = threading.Condition()
         self._failing_since: float | None = None  # since when nothing but faults has come

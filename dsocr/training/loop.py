@@ -109,7 +109,9 @@ class Trainer:
         while self.done(stage) < 1:
             waiting.append(self.train_step(stage))
             self.step += 1
-            self.spent = of_the_first(time.monotonic() - began)
+            self.spent = time.monotonic() - began
+            if stage.minutes:
+                self.spent = of_the_first(self.spent)
             last = self.done(stage) >= 1
             # A GPU is not waited for at each step.
             if last or self.step % _LOGGED.get(self.network.device.type, 1) == 0:
@@ -153,6 +155,7 @@ class Trainer:
                     {"params": others, "share": 0.5},  # of the learning rate
                 ],
                 stage.learning_rate,
+                bfloat16=self.in_bfloat16,
             )
             return
         adam = [
@@ -213,7 +216,6 @@ class Trainer:
             sheets = self._sheet_batch(stage, place)
             fade = min(1.0, (1 - self.done(stage)) / max(1e-9, 1 - stage.fade_from))
             compiled = self.recipe.compiled and self.network.device.type == "cuda"
-            sheets = sheets if compiled else sheets.trimmed()
             return sheet_loss(self.pupil, self.heads, sheets, stage, fade, compiled=compiled)
         if stage.show == "crops":
             alike, own = self._chances(place)
@@ -270,7 +272,8 @@ class Trainer:
             self._sheets = supply(lambda at: self.sheets(stage, at), newest, free_cores(self.network.device))
         # A run that goes on may ask for one that was drawn before it was killed.
         batch = next(self._sheets) if place % stage.seen == 0 else self.sheets(stage, number)
-        self._looked[number] = batch.to(self.network.device)
+        on_cpu = self.network.device.type == "cpu"
+        self._looked[number] = (batch.trimmed() if on_cpu else batch).to(self.network.device)
         if len(self._looked) > stage.pool:
             del self._looked[min(self._looked)]
         return self._looked[number]

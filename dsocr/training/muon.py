@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dsocr.model.speed import multiplies_bfloat16
-
 _STEPS = ((3.4445, -4.7750, 2.0315),) * 5  # of Newton and Schulz, with the coefficients of Jordan (2024)
 _MOMENTUM = 0.95
 _BETAS = (0.9, 0.98)
@@ -23,7 +21,9 @@ class Muon(torch.optim.Optimizer):
     one learning rate serves both. Matrices of one shape are orthogonalised together.
     """
 
-    def __init__(self, groups: Iterable[Mapping[str, Any]], lr: float) -> None:
+    def __init__(self, groups: Iterable[Mapping[str, Any]], lr: float, *, bfloat16: bool = False) -> None:
+        """bfloat16: for the products that orthogonalise."""
+        self._dtype = torch.bfloat16 if bfloat16 else torch.float32
         super().__init__([dict(group) for group in groups], {"lr": lr, "weight_decay": 0.0, "matrices": False})
 
     @torch.no_grad()
@@ -47,7 +47,7 @@ class Muon(torch.optim.Optimizer):
         for index, each in enumerate(ahead):
             alike.setdefault(tuple(each.shape), []).append(index)
         for shape, indices in alike.items():
-            straight = orthogonalised(torch.stack([ahead[index].flatten(1) for index in indices]))
+            straight = orthogonalised(torch.stack([ahead[index].flatten(1) for index in indices]), self._dtype)
             scale = 0.2 * max(shape[0], torch.Size(shape[1:]).numel()) ** 0.5
             steps = [each.reshape(shape) for each in straight.to(moving[indices[0]].dtype)]
             torch._foreach_add_([moving[index] for index in indices], steps, alpha=-rate * scale)
@@ -73,11 +73,10 @@ class Muon(torch.optim.Optimizer):
         return [self.state[p][name] for p in moving]
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
+def orthogonalised(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """[n, a, b] → about the nearest matrices with singular values of one, by Newton and Schulz."""
     wide = matrices.shape[1] > matrices.shape[2]
-    quick = matrices.is_cuda or multiplies_bfloat16()
-    x = (matrices.transpose(1, 2) if wide else matrices).to(torch.bfloat16 if quick else torch.float32)
+    x = (matrices.transpose(1, 2) if wide else matrices).to(dtype)
     x = x / (x.float().norm(dim=(1, 2), keepdim=True) + 1e-7).to(x.dtype)
     for a, b, c in _STEPS:
         square = x @ x.transpose(1, 2)

@@ -174,6 +174,16 @@ def test_a_right_hint_saves_passes_and_changes_nothing():
     assert generation.stats.decode_steps < 20
 
 
+def test_an_image_in_a_hint_disturbs_nobody():
+    long = replace(FREE, max_tokens=60)
+    ids, text, _ = alone("tiny", long, "Free OCR.", 64)
+    running = engine()
+    told = running.stream(request("tiny", long, hints=((*ids[:9], TOKENIZER.image, IMAGE, *ids[9:]),)))
+    other = running.stream(request())
+    assert "".join(delta.text for delta in told) == text
+    assert list(other)
+
+
 def test_a_wrong_hint_is_soon_given_up():
     long = replace(FREE, max_tokens=60)
     ids, text, reason = alone("tiny", long, "Free OCR.", 64)

@@ -46,6 +46,15 @@ def files(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file())
 
 
+def test_a_page_that_could_not_be_read_again_may_be_another_time():
+    recipe = replace(RECIPE, reads_again=True)
+    page = reading().transcript()
+    for confidence, attempts, final in ((0.5, 1, False), (0.5, 4, True), (0.95, 1, True), (None, 1, True)):
+        transcript = replace(page, confidence=confidence, attempts=attempts)
+        assert recipe.is_final(reading(), transcript) is final
+        assert RECIPE.is_final(reading(), transcript)
+
+
 class TestKeys:
     def test_pixels_size_recipe_and_text_layer_tell_pages_apart(self, tmp_path, cache):
         other_pixel = PAGE.image.copy()

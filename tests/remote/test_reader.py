@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from contextlib import ExitStack
@@ -111,7 +112,7 @@ class TestRecipes:
 
 class TestSureness:
     def test_the_servers_of_this_model_are_asked_how_sure_it_is(self, serve):
-        fake = serve("vllm", lambda form: [("some ", 0.9), ("words", 0.8)])
+        fake = serve("vllm", lambda form: [("some ", math.log(0.9)), ("words", math.log(0.8))])
         (page,) = read(fake, options=Options(unsure="keep"))
         assert fake.forms[0]["logprobs"] is True
         assert page.confidence == pytest.approx(0.72**0.5)
@@ -122,14 +123,27 @@ class TestSureness:
         (page,) = read(fake)
         assert (page.confidence, page.attempts, len(fake.forms)) == (None, 1, 1)
 
-    def test_numbers_that_are_none_cost_nothing_but_the_confidence(self, serve):
-        fake = serve("vllm", lambda form: [("some ", float("nan")), ("words", 0.9)])
+    @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf, 20.0, 10**400, "0.1", True, None])
+    def test_what_is_no_probability_costs_nothing_but_the_confidence(self, serve, odd):
+        fake = serve("vllm", lambda form: [("some ", -0.1), ("words", odd)])
         (page,) = read(fake)
         assert (page.raw, page.status, page.confidence) == ("some words", "ok", None)
 
+    def test_a_server_that_will_not_tell_is_asked_without_from_then_on(self, serve):
+        def answer(form):
+            return (400, {"error": "no logprobs here"}) if "logprobs" in form else ["words"]
+
+        fake = serve("vllm", answer)
+        pages = list(reader(fake).readings_of([inked((90, 60)), inked((91, 60)), inked((92, 60))], Options()))
+        told = [step.transcript() for step in pages if isinstance(step, Reading)]
+        assert {(page.raw, page.status, page.confidence) for page in told} == {("words", "ok", None)}
+        later = reader(fake)
+        first, _ = later.readings_of([inked((93, 60))], Options())
+        assert first.transcript().status == "ok"
+
     def test_an_unsure_page_is_looked_at_again_and_the_surest_text_taken(self, serve):
         sure = iter([0.5, 0.8, 0.95, 0.99])
-        fake = serve("vllm", lambda form: [(f"text of height {fake.look(form).height}", next(sure))])
+        fake = serve("vllm", lambda form: [(f"text of height {fake.look(form).height}", math.log(next(sure)))])
         steps = reader(fake).readings_of([inked((400, 300))], Options())
         (page,) = [step.transcript() for step in steps if isinstance(step, Reading)]
         assert [fake.look(form).size for form in fake.forms] == [(400, 300), (400, 282), (376, 300)]
@@ -138,15 +152,26 @@ class TestSureness:
 
     @pytest.mark.parametrize("options", [Options(unsure="keep"), Options(prompt="describe")])
     def test_it_is_read_once_where_that_is_asked_for_or_the_words_are_the_models_own(self, serve, options):
-        fake = serve("vllm", lambda form: [("words", 0.5)])
+        fake = serve("vllm", lambda form: [("words", math.log(0.5))])
         (page,) = read(fake, options=options)
         assert (page.attempts, len(fake.forms)) == (1, 1)
         assert page.confidence == pytest.approx(0.5)
 
-    def test_a_server_that_dies_meanwhile_costs_nothing_of_what_was_read(self, serve):
-        fake = serve("vllm", once([("first", 0.5)], (400, {"error": "no"}), then=[("second", 0.7)]))
+    @pytest.mark.parametrize("fault", [Dies, lambda: (400, {"error": "no"})])
+    def test_a_server_that_fails_meanwhile_costs_nothing_of_what_was_read(self, serve, fault):
+        def answer(form):
+            if len(fake.forms) == 1:
+                return [("first", math.log(0.5))]
+            failed = fault()
+            if isinstance(failed, Dies):
+                raise failed
+            return failed
+
+        fake = serve("vllm", answer)
         (page,) = read(fake)
-        assert (page.raw, page.status, page.attempts) == ("second", "ok", 4)
+        assert (page.raw, page.status, page.attempts) == ("first", "ok", 1)
+        assert page.confidence == pytest.approx(0.5)
+        assert len(fake.forms) > 1
 
 
 class TestEndings:
@@ -276,7 +301,7 @@ class TestFaults:
         (page,) = read(fake)
         assert page.status == "failed"
         assert page.reason.endswith("400 the prompt is too long")
-        assert len(fake.forms) == 1
+        assert ["logprobs" in form for form in fake.forms] == [True, False]  # it might have been that
 
     def test_a_page_whose_servers_always_fail_fails_after_so_many_tries_and_the_others_do_not(self, serve):
         fake = serve()

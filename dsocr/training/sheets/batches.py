@@ -71,7 +71,10 @@ class SheetBatch:
         return self._with(lambda tensor: tensor.to(device, non_blocking=True))
 
     def trimmed(self) -> SheetBatch:
-        """The same without the places that no row fills: less to do, but of as many shapes as there are lengths."""
+        """The same without the places that no row fills: less to do, but of as many shapes as there are lengths.
+
+        They teach nothing, but that the routers' balance loss is a mean over all places.
+        """
         most = int((self.targets >= 0).any(0).nonzero().max()) + 1
         return replace(self, ids=self.ids[:, :most], targets=self.targets[:, :most])
 
