@@ -360,8 +360,10 @@ class OCR:
 
     def _try_again(self, asked: str, between: Callable[[], None], attempt: Attempt) -> Said:
         views = make_views(attempt.image, attempt.mode)
+        request = self.request(asked, (views,), attempt.sampling)
+        begun = tuple(self.tokenizer.encode(attempt.begun, allow_special=True))
         try:
-            stream = self.engine.stream(self.gone_on(self.request(asked, (views,), attempt.sampling), attempt))
+            stream = self.engine.stream(replace(request, ids=request.ids + begun))
         except InputError:  # its prompt is too long
             return Said("", whole=False)
         deltas = list[Delta]()
@@ -384,13 +386,6 @@ class OCR:
         forms = dict.fromkeys(form for form in (layer, " ".join(layer.split())) if form) if layer else ()
         hints = tuple(tuple(self.tokenizer.encode(form, allow_special=False)) for form in forms)
         return Request(tuple(ids), views, sampling or Sampling(), hints)
-
-    def gone_on(self, request: Request, attempt: Attempt) -> Request:
-        """The request for a page that is read again: on from what is kept; what it comes to as before, comes faster."""
-        begun, known = (
-            tuple(self.tokenizer.encode(text, allow_special=True)) for text in (attempt.begun, attempt.known)
-        )
-        return replace(request, ids=request.ids + begun, hints=(*request.hints, known))
 
 
 def walk(sources: Iterable[Source], options: Options) -> Iterator[Page | BrokenPage | SourceEnd]:

@@ -33,16 +33,12 @@ _TEMPERATURE, _TOP_P, _SEEDS = 0.3, 0.95, (0, 1)
 
 @dataclass(frozen=True)
 class Attempt:
-    """One more look at a page or a part of it, and how to choose its text.
-
-    begun: the text that is kept and gone on from. known: what was read before, much of which is likely to come again.
-    """
+    """One more look at a page or a part of it, and how to choose its text."""
 
     image: Image.Image
     mode: Mode
     sampling: Sampling
-    begun: str = ""
-    known: str = ""
+    begun: str = ""  # the text that is kept and gone on from
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ def look_again(page: Page, text: str, confidence: float, mode: Mode, sampling: S
     best = Surest(text, confidence, 1)
     for across, down in _SQUEEZED:
         size = tuple(max(1, round(side * part)) for side, part in zip(page.size, (across, down), strict=True))
-        said = yield Attempt(page.image.resize((size[0], size[1])), mode, sampling, known=text)
+        said = yield Attempt(page.image.resize((size[0], size[1])), mode, sampling)
         best = replace(best, attempts=best.attempts + 1)
         # A text that stops early may well be a sure one.
         whole = said.whole and len(said.text) >= _MOST_OF_IT * len(text)
@@ -138,9 +134,9 @@ def _rungs(page: Page, good: str, mode: Mode, sampling: Sampling) -> Iterator[tu
     )
     other = MODES[_OTHER[mode.name]]
     yield "read on with a stricter rule against repeats", _once(Attempt(page.image, mode, strict, good))
-    yield f"read again in mode {other.name}", _once(Attempt(page.image, other, sampling, known=good))
+    yield f"read again in mode {other.name}", _once(Attempt(page.image, other, sampling))
     if page.image.height >= 2 * mode.tile_px // 5:
-        yield "read in two halves", _halves(page.image, mode, sampling, good)
+        yield "read in two halves", _halves(page.image, mode, sampling)
     for seed in _SEEDS if not sampling.temperature else ():
         loose = replace(sampling, temperature=_TEMPERATURE, top_p=_TOP_P, seed=seed)
         yield f"read again at temperature {_TEMPERATURE}", _once(Attempt(page.image, mode, loose))
@@ -151,11 +147,11 @@ def _once(attempt: Attempt) -> Rung:
     return attempt.begun + said.text if said.whole else None
 
 
-def _halves(image: Image.Image, mode: Mode, sampling: Sampling, known: str) -> Rung:
+def _halves(image: Image.Image, mode: Mode, sampling: Sampling) -> Rung:
     cut = emptiest_row(image)
     texts: list[str] = []
     for top, bottom in ((0, cut), (cut, image.height)):
-        said = yield Attempt(image.crop((0, top, image.width, bottom)), mode, sampling, known=known)
+        said = yield Attempt(image.crop((0, top, image.width, bottom)), mode, sampling)
         if not said.whole:
             return None
         texts.append(place(said.text, top / image.height, bottom / image.height))

@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 import dsocr
 from dsocr import Options, Sampling, Transcript
-from dsocr.pages import MODES
-from dsocr.pages.tiling import make_views
 from dsocr.reading import Reading
-from dsocr.rescue import UNSURE, Attempt
+from dsocr.rescue import UNSURE
 
 PAGES = sorted((Path(__file__).parent / "golden" / "nano").glob("*.png"))
 MOST_BYTES, MOST_PARAMETERS = 30_000_000, 15_000_000
@@ -73,19 +70,6 @@ def test_pages_that_nano_is_unsure_of_are_read_again_and_better(nano, pages):
     assert sum(error_rates(pages)) < sum(rates)
     sure = [confidence for _, confidence in sorted(zip(rates, (page.confidence for page in once), strict=True))]
     assert sum(sure[:4]) > sum(sure[-4:])
-
-
-def test_what_was_read_before_comes_again_in_fewer_passes(nano):
-    page, mode, sampling = Image.open(PAGES[0]).convert("RGB"), MODES["gundam"], Sampling(ngram_rule="none")
-    squeezed = page.resize((page.width, round(0.94 * page.height)))
-
-    def read_in(image, known=""):
-        request = nano.request(Options().full_prompt(), (make_views(image, mode),), sampling)
-        return nano.engine.generate(nano.gone_on(request, Attempt(image, mode, sampling, known=known)))
-
-    plain, quick = read_in(squeezed), read_in(squeezed, read_in(page).text)
-    assert quick.ids == plain.ids
-    assert quick.stats.decode_steps < 0.75 * plain.stats.decode_steps
 
 
 def test_a_description_is_never_read_again(nano):

@@ -201,10 +201,11 @@ class Sheets:
         make = partial(self._make_request, looked.views, sampling or self._sampling, looked.page.text)
         return await self._desk.opener.run(make)
 
-    def _make_request(self, views: Views, sampling: Sampling, layer: str | None = None) -> Request:
-        ocr = self._desk.ocr
-        ids = ids_of(ocr.tokenizer, self._asked, [len(views.layout)])
-        return replace(ocr.request(self._asked, (views,), sampling, layer), ids=ids)
+    def _make_request(self, views: Views, sampling: Sampling, layer: str | None = None, begun: str = "") -> Request:
+        tokenizer = self._desk.ocr.tokenizer
+        request = self._desk.ocr.request(self._asked, (views,), sampling, layer)
+        ids = ids_of(tokenizer, self._asked, [len(views.layout)])
+        return replace(request, ids=ids + tuple(tokenizer.encode(begun, allow_special=True)))
 
     async def _write(self, request: Request, tell: Callable[[str], None] = lambda _: None) -> _Wrote:
         """One request to its end; `tell` hears the text as it comes."""
@@ -261,8 +262,7 @@ class Sheets:
             said = Said(wrote.text, wrote.whole, confidence_of(wrote.deltas))
 
     def _try_again(self, attempt: Attempt) -> Request:
-        request = self._make_request(make_views(attempt.image, attempt.mode), attempt.sampling)
-        return self._desk.ocr.gone_on(request, attempt)
+        return self._make_request(make_views(attempt.image, attempt.mode), attempt.sampling, begun=attempt.begun)
 
 
 def _climb_on(ladder: Generator[Attempt, Said, _End], said: Said | None) -> tuple[Attempt | None, _End | None]:
