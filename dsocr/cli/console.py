@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from dsocr.jobs.job import Voice
 
 INTERRUPTED = 130
+
+
+@dataclass
+class _Screen:
+    """Whether the last line that went to stdout has not come to its end."""
+
+    in_a_line: bool = False
+
+
+_SCREEN = _Screen()
 
 
 def leave(work: Callable[[], int]) -> None:
@@ -49,6 +60,8 @@ def to_stdout(text: str) -> None:
     """Part of an answer, at once."""
     sys.stdout.buffer.write(text.encode("utf-8", "replace"))
     sys.stdout.buffer.flush()
+    if text:
+        _SCREEN.in_a_line = not text.endswith("\n")
 
 
 def _close_stdout() -> None:
@@ -90,5 +103,8 @@ def _note_errors(line: str) -> None:
 
 
 def note(line: str) -> None:
-    """One line on stderr."""
+    """One line on stderr; on a screen that shows answers, too, it does not go on in a line of theirs."""
+    if _SCREEN.in_a_line and sys.stdout.isatty() and sys.stderr.isatty():
+        print(file=sys.stderr)
+        _SCREEN.in_a_line = False
     print("dsocr:", " ".join(line.splitlines()), file=sys.stderr)
