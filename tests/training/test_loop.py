@@ -103,7 +103,7 @@ def test_a_killed_process_goes_on_to_the_same_losses(micro, pair_folder, tmp_pat
 
 def test_two_processes_learn_what_one_learns_from_the_pages_of_both(micro, pair_folder, tmp_path):
     def recipe(name: str, accumulate: int) -> Path:
-        stage = f"steps = 4\nminutes = 60.0\ndecay_from = 1.0\naccumulate = {accumulate}"
+        stage = f"steps = 4\naccumulate = {accumulate}"
         return write_recipe(tmp_path / name, micro, pair_folder, 'precision = "float32"', stage)
 
     train(read_recipe(recipe("one", 2), {}), str)
@@ -116,6 +116,22 @@ def test_two_processes_learn_what_one_learns_from_the_pages_of_both(micro, pair_
             "qkv.bias"
         ):  # a key's bias changes nothing: its gradient is rounding, which Adam makes large
             torch.testing.assert_close(two[name], tensor, atol=2e-5, rtol=1e-4, msg=name)
+
+
+def test_processes_go_by_one_clock(tmp_path):
+    program = tmp_path / "clock.py"
+    program.write_text(
+        "import torch.distributed as dist\n"
+        "from pathlib import Path\n"
+        "from dsocr.training.loop import of_the_first, worker\n"
+        "dist.init_process_group('gloo')\n"
+        "told = of_the_first(0.1 + worker())\n"
+        "Path(__file__).with_name(f'told{worker()}').write_text(repr(told))\n"
+        "dist.destroy_process_group()\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(program)]
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=120)
+    assert [(tmp_path / f"told{number}").read_text() for number in range(2)] == ["0.1", "0.1"]
 
 
 def test_another_recipe_does_not_go_on(trainer):
