@@ -74,7 +74,7 @@ class Sheet:
 
     def paragraph(self) -> None:
         """Some lines."""
-        self._print("paragraph", "text", self._lines(self.take(self.rng.randint(14, 26)), 0), self.plain)
+        self._print("paragraph", "text", self._lines(self.take(self.rng.randint(14, 26))), self.plain)
 
     def points(self, numbered: bool) -> None:
         """A list of short items."""
@@ -109,11 +109,11 @@ class Sheet:
             if word and self.pen.textlength(word, font=self.plain) <= most:
                 return word
 
-    def _lines(self, text: str, indent: float) -> list[str]:
+    def _lines(self, text: str) -> list[str]:
         lines, line = [], ""
         for word in text.split():
             longer = f"{line} {word}".strip()
-            if self.pen.textlength(longer, font=self.plain) > self.right - self.left - indent:
+            if self.pen.textlength(longer, font=self.plain) > self.right - self.left:
                 lines.append(line)
                 line = word
             else:
@@ -177,24 +177,15 @@ def main() -> None:
             kind = best is not None and best.label == truth.label
             found.setdefault(truth.kind, []).append((overlap(truth.box, box), kind, right))
         if asked.save:
-            keep(asked.save, number, sheet, written, page.raw)
+            asked.save.mkdir(parents=True, exist_ok=True)
+            dsocr.to_picture(page).save(asked.save / f"{number:03}.png")
+            (asked.save / f"{number:03}.txt").write_text(page.raw + "\n", encoding="utf-8")
     print("| block | printed | mean IoU | of its kind | characters right (tables: TEDS) |")
     print("|---|---|---|---|---|")
     for kind, all_of_it in [*found.items(), ("all", [each for some in found.values() for each in some])]:
         places, labels, texts = zip(*all_of_it, strict=True)
         figures = f"{statistics.mean(places):.2f} | {statistics.mean(labels):.0%} | {statistics.mean(texts):.1%}"
         print(f"| {kind} | {len(places)} | {figures} |")
-
-
-def keep(folder: Path, number: int, sheet: Sheet, written: Sequence[tuple[dsocr.Block, Pixels]], raw: str) -> None:
-    """A page with the boxes that were written about it, and the text as it was written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pen = ImageDraw.Draw(sheet.image)
-    for _, box in written:
-        if box[2] > box[0] and box[3] > box[1]:
-            pen.rectangle(box, outline="red")
-    sheet.image.save(folder / f"{number:03}.png")
-    (folder / f"{number:03}.txt").write_text(raw + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

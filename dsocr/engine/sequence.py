@@ -42,7 +42,7 @@ class Sequence:
         self._eos, self._image = tokenizer.eos, image
         self._memory = ngram_memory(sampling, request.ids, tokenizer.td)
         self._generator = _generator(sampling.seed)
-        # A page may print what stands for an image; a guess is no place for one.
+        # A guess is no place for an image.
         hints = [tuple(index for index in hint if index != image) for hint in request.hints]
         self._lookup = Lookup(hints) if any(hints) and not sampling.temperature else None
         self._writer = Writer(tokenizer, sampling.stop, skip_special=sampling.skip_special)
