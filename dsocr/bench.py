@@ -16,7 +16,7 @@ from dsocr.errors import InputError
 from dsocr.kernels import library, limits
 from dsocr.model.moe import MixtureOfExperts
 from dsocr.model.network import Network
-from dsocr.model.quantised import BITS
+from dsocr.model.quantised import BITS, can_shorten, shorten
 from dsocr.model.released import random_network
 from dsocr.model.speed import speed_up
 from dsocr.ocr import choose_device, load
@@ -93,6 +93,9 @@ def _released(device: str, dtype: str) -> Network:
     if dtype not in ("auto", *forms):
         raise InputError(f"dtype {dtype!r} is unknown for random weights; known: auto, {', '.join(forms)}")
     network = random_network("bfloat16" if dtype == "auto" else dtype).to(choose_device(device))
+    if can_shorten(network.decoder):
+        for _ in shorten(network.decoder):
+            pass
     speed_up(network)
     return network
 

@@ -184,7 +184,8 @@ def _memory(wishes: Wishes) -> Check:
     """Whether the weights and the text of one page have room."""
     import torch
 
-    from dsocr.engine.kv_cache import available_memory, block_bytes, blocks_for, show_bytes
+    from dsocr.engine.kv_cache import block_bytes, blocks_for, show_bytes
+    from dsocr.kernels.memory import available_memory
     from dsocr.model.config import read_config
     from dsocr.model.weights import stored_bytes
     from dsocr.ocr import check_dtype, choose_device, choose_dtype, describe_dtype

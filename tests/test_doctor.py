@@ -126,7 +126,7 @@ class TestMachine:
     def test_too_little_memory_is_trouble(self, checkpoint, monkeypatch):
         wishes = Wishes(str(checkpoint))
         assert doctor._memory(wishes).state == "fine"
-        monkeypatch.setattr("dsocr.engine.kv_cache.available_memory", lambda device: 1000)
+        monkeypatch.setattr("dsocr.kernels.memory.available_memory", lambda device: 1000)
         assert doctor._memory(wishes).state == "trouble"
 
 

@@ -15,13 +15,14 @@ from torch import Tensor
 
 from dsocr.engine.batch import Batch, Span
 from dsocr.engine.encoder import Encoder
-from dsocr.engine.kv_cache import BLOCK, KVPool, available_memory, block_bytes, blocks_for, show_bytes
+from dsocr.engine.kv_cache import BLOCK, KVPool, block_bytes, blocks_for, show_bytes
 from dsocr.engine.loops import Loop
 from dsocr.engine.request import Delta, Generation, Request, Stats
 from dsocr.engine.sampling import sample
 from dsocr.engine.scheduler import Scheduler
 from dsocr.engine.sequence import Sequence
 from dsocr.errors import InputError
+from dsocr.kernels.memory import available_memory
 from dsocr.model.network import Network
 from dsocr.model.tokenizer import Tokenizer
 

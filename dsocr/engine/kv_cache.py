@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 import torch
 
@@ -13,7 +12,6 @@ from dsocr.errors import InputError
 from dsocr.kernels.huge_pages import HugePages
 
 BLOCK = 64  # places
-_UNKNOWN = 4 * 2**30  # bytes; the budget where the machine does not say what it has
 
 
 class KVPool:
@@ -72,17 +70,6 @@ def blocks_for(places: int) -> int:
 def block_bytes(layers: int, kv_heads: int, head_dim: int, dtype: torch.dtype) -> int:
     """What one block takes, keys and values of all layers together."""
     return 2 * layers * BLOCK * kv_heads * head_dim * dtype.itemsize
-
-
-def available_memory(device: torch.device) -> int:
-    """Bytes that a device, or the machine for its CPU, has left now; 4 GiB where it does not say."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return _UNKNOWN
 
 
 def parse_bytes(text: str) -> int:

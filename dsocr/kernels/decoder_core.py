@@ -12,11 +12,12 @@ from torch import Tensor
 
 from dsocr.kernels.library import core
 from dsocr.kernels.quantise import Packed
+from dsocr.kernels.twelve import Twelve
 
-_FLOAT32, _WIDENED, _BFLOAT16, _INT8, _INT4 = range(5)
+_FLOAT32, _WIDENED, _BFLOAT16, _INT8, _INT4, _TWELVE = range(6)
 _I64, _POINTER = ctypes.c_int64, ctypes.c_void_p
 _PRODUCTS_A_THREAD = 20_000_000  # about a millisecond
-Weight = Tensor | Packed
+Weight = Tensor | Packed | Twelve
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class DecoderCore:
         self._scratch = torch.empty(0, dtype=torch.uint8)
         layers = (_Layer * len(weights.layers))(*(self._layer(layer) for layer in weights.layers))
         self._kept.append(layers)
-        self._vocab = _rows(weights.head)
+        self._vocab, _ = _shape(weights.head)
         self._active = sum(_active(layer, weights.experts_per_token) for layer in weights.layers)
         self._head_dim = 2 * weights.cosines.shape[1]
         self._decoder = _Decoder(
@@ -191,6 +192,9 @@ def as_matrix(weight: Weight) -> tuple[_Matrix, Any]:
         form = _INT8 if weight.bits == 8 else _INT4
         pointers = weight.data.data_ptr(), weight.scales.data_ptr()
         return _Matrix(*pointers, weight.rows, weight.columns, weight.data.stride(0), form), weight
+    if isinstance(weight, Twelve):
+        pointers = weight.data.data_ptr(), weight.beside.data_ptr()
+        return _Matrix(*pointers, weight.rows, weight.columns, weight.data.stride(0) // 4, _TWELVE), weight
     kept, form = weight.detach(), _BFLOAT16
     if weight.dtype == torch.float32:
         half = kept.to(torch.bfloat16)
@@ -213,8 +217,8 @@ def product(weight: Weight, x: Tensor) -> Tensor:
     return out
 
 
-def _rows(weight: Weight) -> int:
-    return weight.rows if isinstance(weight, Packed) else weight.shape[0]
+def _shape(weight: Weight) -> tuple[int, int]:
+    return (weight.shape[0], weight.shape[1]) if isinstance(weight, Tensor) else (weight.rows, weight.columns)
 
 
 def _active(layer: LayerWeights, experts_per_token: int) -> int:
@@ -222,4 +226,4 @@ def _active(layer: LayerWeights, experts_per_token: int) -> int:
     asked = [layer.always, *layer.experts[:experts_per_token]]
     weights = [layer.q, layer.k, layer.v, layer.out, *(w for network in asked for w in (network.gate, network.up))]
     weights += [network.down for network in asked]
-    return sum(_rows(w) * (w.columns if isinstance(w, Packed) else w.shape[1]) for w in weights)
+    return sum(rows * columns for rows, columns in map(_shape, weights))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -12,7 +12,9 @@ from dsocr.kernels.decoder_core import DecoderCore, DecoderWeights, FeedForwardW
 from dsocr.kernels.library import core
 from dsocr.model.decoder import Decoder, DecoderLayer, rope_tables
 from dsocr.model.moe import MixtureOfExperts, SwiGLU
-from dsocr.model.quantised import QuantisedLinear
+from dsocr.model.quantised import QuantisedLinear, TwelveBitLinear, can_shorten, shorten
+
+_WORTH_IT = 500  # passes that a network has been asked for before it is shortened: about a page
 
 
 class Pool(Protocol):
@@ -32,33 +34,32 @@ class Rows(Protocol):
 
 
 class CompiledDecoder:
-    """Rows in, logits out, as `Network.step` has it."""
+    """Rows in, logits out, as `Network.step` has it.
+
+    A large decoder of bfloat16 weights that are mapped from files is shortened to 12 bits a number once it has been
+    asked often enough for it to pay: some matrices more in each pass, which changes no number of any answer.
+    """
 
     def __init__(self, decoder: Decoder) -> None:
-        config = decoder.config
-        places = torch.arange(config.max_positions)
-        # The plain tables hold each number twice, for both channels of a pair.
-        cosines, sines = (table[:, : config.head_dim // 2] for table in rope_tables(places, config, torch.empty(0)))
-        self._core = DecoderCore(
-            DecoderWeights(
-                [_layer(layer) for layer in decoder.layers],
-                decoder.norm.weight,
-                _weight(decoder.head),
-                cosines,
-                sines,
-                config.heads,
-                config.kv_heads,
-                config.experts_per_token,
-                config.renormalise,
-                config.norm_eps,
-                config.routed_scale,
-            )
-        )
+        self._decoder, self._core = decoder, _core(decoder)
+        frozen = not any(parameter.requires_grad for parameter in decoder.parameters())
+        self._shortening = shorten(decoder, mapped=True) if frozen and can_shorten(decoder) else None
+        self._passes = 0
 
     def step(self, x: Tensor, batch: Rows, wanted: Sequence[int]) -> Tensor:
         """Rows x [n, width] → float32 logits [len(wanted), vocab]; their keys and values are stored in the pool."""
+        self._passes += 1
+        if self._shortening and self._passes > _WORTH_IT:
+            self._shorten_more(self._shortening)
         pool = batch.pool
         return self._core.run(x, batch.positions, batch.owners, batch.tables, pool.keys, pool.values, wanted)
+
+    def _shorten_more(self, shortening: Iterator[None]) -> None:
+        try:
+            next(shortening)
+        except (StopIteration, MemoryError):
+            self._shortening = None
+        self._core = _core(self._decoder)
 
 
 def compile_decoder(decoder: Decoder) -> CompiledDecoder | None:
@@ -67,6 +68,28 @@ def compile_decoder(decoder: Decoder) -> CompiledDecoder | None:
     if core() is None or not all(packable(weight) for weight in [decoder.embed.weight, *weights]):
         return None
     return CompiledDecoder(decoder)
+
+
+def _core(decoder: Decoder) -> DecoderCore:
+    config = decoder.config
+    places = torch.arange(config.max_positions)
+    # The plain tables hold each number twice, for both channels of a pair.
+    cosines, sines = (table[:, : config.head_dim // 2] for table in rope_tables(places, config, torch.empty(0)))
+    return DecoderCore(
+        DecoderWeights(
+            [_layer(layer) for layer in decoder.layers],
+            decoder.norm.weight,
+            _weight(decoder.head),
+            cosines,
+            sines,
+            config.heads,
+            config.kv_heads,
+            config.experts_per_token,
+            config.renormalise,
+            config.norm_eps,
+            config.routed_scale,
+        )
+    )
 
 
 def _layer(layer: nn.Module) -> LayerWeights:
@@ -95,7 +118,7 @@ def _feed_forward(network: nn.Module) -> FeedForwardWeights:
 
 
 def _weight(linear: nn.Module) -> Weight:
-    if isinstance(linear, QuantisedLinear):
+    if isinstance(linear, QuantisedLinear | TwelveBitLinear):
         return linear.packed
     assert isinstance(linear, nn.Linear)
     return linear.weight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,13 @@ from dsocr.kernels.library import core
 from dsocr.model.compiled import compile_decoder
 from dsocr.model.config import read_config
 from dsocr.model.network import Network
-from dsocr.model.quantised import QuantisedLinear, quantise
-from dsocr.model.weights import load_network
+from dsocr.model.quantised import QuantisedLinear, TwelveBitLinear, can_shorten, quantise, shorten
+from dsocr.model.weights import load_network, save_network
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "micro"
 NANO = Path(__file__).parents[2] / "dsocr" / "nano"
 CPU = torch.device("cpu")
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")
 needs_core = pytest.mark.skipif(core() is None, reason="the core is not compiled here")
 # Blocks out of order and beyond the first, so that every table is looked up.
 BLOCKS = ([5, 2, 9], [7, 0])
@@ -90,6 +92,87 @@ def test_fewer_bits_are_read_nearly_as_the_plain_decoder_reads_them(network, for
     # The core rounds activations too, which the plain twin of packed weights does not.
     assert relative_error(fast, plain) < most
     assert relative_error(fast, exact) < relative_error(plain, exact) + most
+
+
+@needs_core
+def test_twelve_bits_are_read_as_bfloat16_to_the_last_bit(network):
+    network = network.to(torch.bfloat16)
+    network.fast = compile_decoder(network.decoder)
+    whole = read(network, torch.bfloat16)
+    plain = network.decoder.head(torch.ones(1, network.config.decoder.width, dtype=torch.bfloat16))
+    for _ in shorten(network.decoder):
+        pass
+    assert isinstance(network.decoder.head, TwelveBitLinear)
+    short = network.decoder.head(torch.ones(1, network.config.decoder.width, dtype=torch.bfloat16))
+    assert torch.equal(short, plain)
+    network.fast = compile_decoder(network.decoder)
+    for found, wanted in zip(read(network, torch.bfloat16), whole, strict=True):
+        assert torch.equal(found, wanted)
+
+
+class TestShorteningOnTheWay:
+    @pytest.fixture
+    def often_asked(self, monkeypatch):
+        """Any decoder is large, a pass makes it worth while, and each matrix is a piece of the work."""
+        monkeypatch.setattr("dsocr.model.quantised._CACHED", 0)
+        monkeypatch.setattr("dsocr.model.quantised._AT_A_TIME", 0)
+        monkeypatch.setattr("dsocr.model.quantised.level", lambda: "avx512")
+        monkeypatch.setattr("dsocr.model.compiled._WORTH_IT", 1)
+
+    def mapped(self, tmp_path):
+        network = load_network(NANO, read_config(NANO), 2, device=CPU, dtype=torch.float32)
+        save_network(network, tmp_path / "model.safetensors")
+        return load_network(tmp_path, network.config, 2, device=CPU, dtype=None)
+
+    def matrices(self, network):
+        return [module for module in network.decoder.modules() if hasattr(module, "packed")]
+
+    @needs_core
+    @needs_linux
+    def test_a_decoder_that_is_mapped_from_a_file_gets_shorter_while_it_reads(self, tmp_path, often_asked):
+        network = self.mapped(tmp_path)
+        network.fast = compile_decoder(network.decoder)
+        whole, short = read(network, torch.bfloat16), []  # three passes, two of them with work
+        assert len(self.matrices(network)) == 2
+        for _ in range(40):
+            again = read(network, torch.bfloat16)
+            short.append(len(self.matrices(network)))
+            for found, wanted in zip(again, whole, strict=True):
+                assert torch.equal(found, wanted)
+        assert short[0] == 5
+        assert short[-1] == short[-2] > 50
+
+    @needs_core
+    def test_weights_in_memory_of_their_own_are_left(self, tmp_path, often_asked):
+        network = self.mapped(tmp_path)
+        for parameter in network.parameters():
+            parameter.data = parameter.data.clone()
+        network.fast = compile_decoder(network.decoder)
+        read(network, torch.bfloat16)
+        assert not self.matrices(network)
+
+    @needs_core
+    def test_weights_that_are_being_trained_are_left(self, tmp_path, often_asked):
+        network = self.mapped(tmp_path)
+        network.decoder.norm.weight.requires_grad_(True)
+        network.fast = compile_decoder(network.decoder)
+        read(network, torch.bfloat16)
+        assert not self.matrices(network)
+
+    @needs_core
+    def test_where_memory_is_short_nothing_is_taken(self, tmp_path, often_asked, monkeypatch):
+        monkeypatch.setattr("dsocr.model.quantised.available_memory", lambda device: 1000)
+        network = self.mapped(tmp_path)
+        network.fast = compile_decoder(network.decoder)
+        read(network, torch.bfloat16)
+        assert not self.matrices(network)
+
+    def test_a_small_decoder_or_one_in_float32_is_not_worth_it(self, network, monkeypatch):
+        monkeypatch.setattr("dsocr.model.quantised.level", lambda: "avx512")
+        assert not can_shorten(network.to(torch.bfloat16).decoder)
+        monkeypatch.setattr("dsocr.model.quantised._CACHED", 0)
+        assert can_shorten(network.decoder)
+        assert not can_shorten(network.float().decoder)
 
 
 def test_a_quantised_decoder_keeps_its_routers_and_embeddings(network):

@@ -18,6 +18,7 @@
 #else
 #include "tile_plain.h"
 #endif
+#include "twelve.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -71,6 +72,14 @@ i64 matrix_scratch(const Matrix *matrix, i64 rows);
 
 namespace {
 
+// Where a product is made; of each thread its own.
+struct Bench {
+    float *sums;              // [the larger of ROWS times the activations, and STREAM]
+    std::uint16_t *unpacked;  // [ROWS, padded columns]
+};
+
+constexpr i64 STREAM = 64;  // rows of a matrix that meet a single activation in one go
+
 // Hands out pieces of the scratch, or only counts them when there is none.
 struct Shelf {
     char *at;
@@ -90,6 +99,10 @@ struct Shelf {
         a.offset8 = take<std::int32_t>(rows * wide / GROUP);
         a.offset4 = take<std::int32_t>(rows * wide / 32);
         return a;
+    }
+    Bench bench(i64 rows, i64 columns) {
+        float *sums = take<float>(std::max(rows * ROWS, STREAM));
+        return {sums, take<std::uint16_t>(ROWS * padded(columns))};
     }
 };
 
@@ -139,14 +152,15 @@ void quantise_row(const Activations &a, i64 row, bool reordered) {
 // The form of row `row` that a matrix of `format` multiplies; `exact` must be filled.
 void prepare(const Activations &a, i64 row, i64 format) {
     if (format == INT8 || format == INT4) quantise_row(a, row, format == INT4);
-    if (format != BFLOAT16) return;
+    if (format != BFLOAT16 && format != TWELVE) return;
     const float *x = a.exact + row * a.columns;
     std::uint16_t *half = a.half + row * a.columns;
     for (i64 k = 0; k < a.columns; ++k) half[k] = narrow(x[k]);
 }
 
-
 template <int T> void run(const Products<T> &tile) {
+    if constexpr (Products<T>::STREAMS_TWELVE)
+        if (tile.m.format == TWELVE) return tile.run_twelve();
     switch (tile.m.format) {
         case FLOAT32: return tile.template run_float<false>();
         case WIDENED: return tile.template run_float<true>();
@@ -157,12 +171,37 @@ template <int T> void run(const Products<T> &tile) {
 }
 
 // ROWS rows of a matrix times the activations in `tokens` → out[t * ROWS + r].
-void four_rows(const Matrix &m, i64 row, const Activations &a, const std::int32_t *tokens, i64 count, float *out) {
+void four_rows(const Matrix &m, i64 row, const Activations &a, const std::int32_t *tokens, i64 count, const Bench &bench,
+               float *out) {
+    if (m.format == TWELVE && !(count <= TOKENS && Products<1>::STREAMS_TWELVE)) {
+        Twelve(m).unpack(row, bench.unpacked);
+        const Matrix wide{bench.unpacked, nullptr, ROWS, m.columns, padded(m.columns) * 2, BFLOAT16};
+        return four_rows(wide, 0, a, tokens, count, bench, out);
+    }
     for (; count >= TOKENS; count -= TOKENS, tokens += TOKENS, out += TOKENS * ROWS)
         run(Products<TOKENS>(m, row, a, tokens, out));
     if (count == 3) run(Products<3>(m, row, a, tokens, out));
     if (count == 2) run(Products<2>(m, row, a, tokens, out));
     if (count == 1) run(Products<1>(m, row, a, tokens, out));
+}
+
+// keep(t, row, sum) for each number of the rows from `first` to `end` times the activations in `tokens`.
+template <class Keep>
+void multiply(const Matrix &m, i64 first, i64 end, const Activations &a, const std::int32_t *tokens, i64 count,
+              const Bench &bench, Keep keep) {
+    const i64 step = count == 1 ? STREAM : ROWS;
+    for (i64 row = first; row < end; row += step) {
+        const i64 rows = std::min(step, end - row);
+        if (count != 1) four_rows(m, row, a, tokens, count, bench, bench.sums);
+        else if (!Products<1>(m, row, a, tokens, bench.sums).run_rows(row + rows))
+            for (i64 r = 0; r < rows; r += ROWS) four_rows(m, row + r, a, tokens, 1, bench, bench.sums + r);
+        if (rows == ROWS)  // so many in any case: a compiler takes them at once
+            for (i64 t = 0; t < count; ++t)
+                for (i64 r = 0; r < ROWS; ++r) keep(t, row + r, bench.sums[t * ROWS + r]);
+        else
+            for (i64 t = 0; t < count; ++t)
+                for (i64 r = 0; r < rows; ++r) keep(t, row + r, bench.sums[t * ROWS + r]);
+    }
 }
 
 constexpr i64 WHOLE = i64(1) << 40;  // rows, more than any matrix has
@@ -189,12 +228,12 @@ struct Worker {
     float *q, *k, *v, *answers, *weights, *scores;
     std::int32_t *every, *chosen, *token_of, *spot_of;
     std::int32_t *kv_of;  // [heads]: where the keys of a head begin among those of a place
-    float *piece;  // [threads, piece_size]: the sums of a tile, or the scores of a row's experts
+    Bench *benches;  // [threads]; their sums are also where a row's experts are scored
     Errand *errands;
     i64 *errand_count;
     Stretch *stretches;
     i64 *stretch_count;
-    i64 most_inner, piece_size;
+    i64 most_inner;
 
     Worker(const Decoder &decoder, const Pass &pass, Shelf &shelf, i64 longest) : d(decoder), p(pass) {
         const i64 n = pass.rows, pairs = n * (1 + decoder.per_token), kv = decoder.kv_heads * decoder.head_dim;
@@ -220,21 +259,31 @@ struct Worker {
         chosen = shelf.take<std::int32_t>(pairs);
         token_of = shelf.take<std::int32_t>(pairs);
         spot_of = shelf.take<std::int32_t>(pairs);
-        piece_size = std::max(pairs * ROWS, experts);
-        piece = shelf.take<float>(pass.threads * piece_size);
+        benches = shelf.take<Bench>(pass.threads);
+        for (i64 own = 0; own < pass.threads; ++own) {
+            const i64 most_columns = std::max({decoder.width, decoder.heads * decoder.head_dim, most_inner});
+            const Bench bench = shelf.bench(std::max(pairs, experts), most_columns);
+            if (benches) benches[own] = bench;
+        }
         errands = shelf.take<Errand>(experts + 1);
         errand_count = shelf.take<i64>(1);
         stretches = shelf.take<Stretch>(n);
         stretch_count = shelf.take<i64>(1);
     }
 
-    float *own_piece() const { return piece + thread() * piece_size; }
-
     static i64 thread() {
 #ifdef _OPENMP
         return omp_get_thread_num();
 #else
         return 0;
+#endif
+    }
+
+    static i64 team() {
+#ifdef _OPENMP
+        return omp_get_num_threads();
+#else
+        return 1;
 #endif
     }
 
@@ -257,14 +306,15 @@ struct Worker {
         for (i64 c = 0; c < d.width; ++c) out[c] = x[c] * inverse * weight[c];
     }
 
-    // out[row, r] = matrix · activations, or added to it.
+    // out[row, r] = matrix · activations, or added to it. Each thread takes neighbouring rows of the matrix.
     void product(const Matrix &m, const Activations &a, const std::int32_t *tokens, i64 count, float *out, bool add) {
-#pragma omp for schedule(static)
-        for (i64 first = 0; first < m.rows; first += ROWS)
-            rows_of(m, first, std::min(first + ROWS, m.rows), a, tokens, count, [=](i64 t, i64 row, float sum) {
-                float &to = out[t * m.rows + row];
-                to = add ? to + sum : sum;
-            });
+        const i64 tiles = (m.rows + ROWS - 1) / ROWS, first = tiles * thread() / team() * ROWS;
+        const i64 end = std::min(tiles * (thread() + 1) / team() * ROWS, m.rows);
+        rows_of(m, first, end, a, tokens, count, [=](i64 t, i64 row, float sum) {
+            float &to = out[t * m.rows + row];
+            to = add ? to + sum : sum;
+        });
+#pragma omp barrier
     }
 
     // Where a place's keys or values of all heads lie.
@@ -457,21 +507,15 @@ struct Worker {
         }
     }
 
-    // keep(t, row, sum) for each number of some rows of a matrix times the activations.
     template <class Keep>
     void rows_of(const Matrix &m, i64 first, i64 end, const Activations &a, const std::int32_t *tokens, i64 count, Keep keep) {
-        float *sums = own_piece();
-        for (i64 row = first; row < end; row += ROWS) {
-            four_rows(m, row, a, tokens, count, sums);
-            for (i64 t = 0; t < count; ++t)
-                for (i64 r = 0; r < std::min(ROWS, end - row); ++r) keep(t, row + r, sums[t * ROWS + r]);
-        }
+        multiply(m, first, end, a, tokens, count, benches[thread()], keep);
     }
 
     void feed_forward(const Layer &layer) {
         if (layer.expert_count) {
 #pragma omp for schedule(static)
-            for (i64 row = 0; row < p.rows; ++row) route_row(layer, row, own_piece());
+            for (i64 row = 0; row < p.rows; ++row) route_row(layer, row, benches[thread()].sums);
         }
 #pragma omp single
         plan(layer);
@@ -480,7 +524,10 @@ struct Worker {
             float *hidden = narrowed(e).exact;
             const i64 wide = e.network->gate.rows;
             rows_of(e.network->gate, first, end, normed, tokens, e.count,
-                    [=](i64 t, i64 row, float gate) { hidden[t * wide + row] = silu(gate); });
+                    [=](i64 t, i64 row, float gate) { hidden[t * wide + row] = gate; });
+            for (i64 t = 0; t < e.count; ++t)
+#pragma omp simd
+                for (i64 row = t * wide + first; row < t * wide + end; ++row) hidden[row] = silu(hidden[row]);
             rows_of(e.network->up, first, end, normed, tokens, e.count,
                     [=](i64 t, i64 row, float up) { hidden[t * wide + row] *= up; });
         });
@@ -516,14 +563,18 @@ struct Worker {
     void gather(const Layer &layer) {
 #pragma omp for schedule(static)
         for (i64 row = 0; row < p.rows; ++row) {
-            float *x = p.x + row * d.width;
-            for (i64 c = 0; c < d.width; ++c) {
-                float sum = 0;
+            float *x = p.x + row * d.width, *sums = benches[thread()].sums;
+            for (i64 first = 0; first < d.width; first += STREAM) {
+                const i64 count = std::min(STREAM, d.width - first);
+                std::fill(sums, sums + count, 0.0f);
                 for (i64 slot = 0; slot < (layer.expert_count ? d.per_token : 0); ++slot) {
                     const i64 at = row * d.per_token + slot;
-                    sum += weights[at] * answers[i64(spot_of[at]) * d.width + c];
+                    const float weight = weights[at], *answer = answers + i64(spot_of[at]) * d.width + first;
+#pragma omp simd
+                    for (i64 c = 0; c < count; ++c) sums[c] += weight * answer[c];
                 }
-                x[c] += sum + answers[row * d.width + c];
+#pragma omp simd
+                for (i64 c = 0; c < count; ++c) x[first + c] += sums[c] + answers[row * d.width + first + c];
             }
         }
     }
@@ -585,7 +636,7 @@ i64 matrix_scratch(const Matrix *matrix, i64 rows) {
     Shelf shelf{nullptr};
     shelf.activations(rows, matrix->columns);
     shelf.take<std::int32_t>(rows);
-    shelf.take<float>(rows * ROWS);
+    shelf.bench(rows, matrix->columns);
     return shelf.used;
 }
 
@@ -594,16 +645,12 @@ void matrix_product(const Matrix *matrix, const float *x, i64 rows, float *out, 
     Shelf shelf{scratch};
     Activations a = shelf.activations(rows, matrix->columns);
     std::int32_t *every = shelf.take<std::int32_t>(rows);
-    float *piece = shelf.take<float>(rows * ROWS);
+    const Bench bench = shelf.bench(rows, matrix->columns);
     std::memcpy(a.exact, x, rows * matrix->columns * 4);
     for (i64 row = 0; row < rows; ++row) {
         every[row] = std::int32_t(row);
         prepare(a, row, matrix->format);
     }
-    for (i64 row = 0; row < matrix->rows; row += ROWS) {
-        four_rows(*matrix, row, a, every, rows, piece);
-        for (i64 t = 0; t < rows; ++t)
-            for (i64 r = 0; r < std::min(ROWS, matrix->rows - row); ++r)
-                out[t * matrix->rows + row + r] = piece[t * ROWS + r];
-    }
+    multiply(*matrix, 0, matrix->rows, a, every, rows, bench,
+             [=](i64 t, i64 row, float sum) { out[t * matrix->rows + row] = sum; });
 }

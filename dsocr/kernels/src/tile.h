@@ -13,12 +13,14 @@ using i64 = std::int64_t;
 
 // Four bits: 128 columns lie in 64 bytes. Four bytes after four bytes hold the next columns of the first, the second, the
 // third and the fourth 32 of them in turn: the lower halves the first 16 of each, the upper halves the others.
+// Twelve bits: four rows lie side by side, 128 columns of each in 192 bytes in turn (twelve.h).
 enum Format : i64 {
     FLOAT32 = 0,   // float weights, float activations
     WIDENED = 1,   // bfloat16 weights widened to float, float activations: exact
     BFLOAT16 = 2,  // both rounded to bfloat16, products summed in float
     INT8 = 3,      // weights in groups of 128 with a float scale, stored + 128; activations likewise
     INT4 = 4,      // weights in groups of 32 with a half scale, stored + 8; activations as for INT8
+    TWELVE = 5,    // bfloat16 weights in 12 bits, nothing of them lost; multiplied as BFLOAT16, to the last bit
 };
 
 constexpr i64 GROUP = 128;  // columns that share a scale of the activations
@@ -66,6 +68,7 @@ template <int T> struct Tile {
         for (int t = 0; t < T; ++t) x[t] = tokens[t];
     }
 
-    // Bytes that a row lies before the one to be fetched while it is read, where rows are read side by side.
-    i64 ahead() const { return ROWS * (FAR_AHEAD / (ROWS * m.stride) + 1); }
+    // How many rows later the one lies that is fetched while this one is read, where rows are read side by side. Four rows
+    // alone are unpacked ones, which lie in a cache.
+    i64 ahead() const { return m.rows == ROWS ? 0 : ROWS * (FAR_AHEAD / (ROWS * m.stride) + 1); }
 };

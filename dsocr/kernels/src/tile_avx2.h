@@ -9,6 +9,10 @@
 template <int T> struct Products : Tile<T> {
     using Tile<T>::Tile, Tile<T>::m, Tile<T>::a, Tile<T>::w, Tile<T>::row_of, Tile<T>::x, Tile<T>::out, Tile<T>::ahead;
 
+    static constexpr bool STREAMS_TWELVE = false;
+
+    bool run_rows(i64) const { return false; }
+
     static constexpr i64 SIDE_BY_SIDE = T > 1 ? 2 : 4;  // rows: with their sums for each activation they fill the registers
 
     static float sum(__m256 v) {

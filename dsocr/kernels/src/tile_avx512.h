@@ -4,16 +4,13 @@
 
 #include <immintrin.h>
 
-#include "tile.h"
+#include <type_traits>
+
+#include "twelve.h"
 #include "vectors.h"
 
 template <int T> struct Products : Tile<T> {
     using Tile<T>::Tile, Tile<T>::m, Tile<T>::a, Tile<T>::w, Tile<T>::row_of, Tile<T>::x, Tile<T>::out, Tile<T>::ahead;
-
-    // What is read later is fetched here: of rows that are read side by side the hardware sees only short streams.
-    template <i64 N> void fetch(i64 r, i64 byte) const {
-        _mm_prefetch(w[r] + (N == 1 ? AHEAD : ahead() * m.stride) + byte, _MM_HINT_T1);
-    }
 
     void fetch_scales(i64 bytes) const {
         const char *at = static_cast<const char *>(m.scales) + (row_of[0] + ahead()) * bytes;
@@ -22,34 +19,42 @@ template <int T> struct Products : Tile<T> {
 
     // The sums of the four rows of each activation, added up across their lanes side by side.
     void store(const __m512 (*sums)[T]) const {
+#pragma GCC unroll 4
         for (int t = 0; t < T; ++t) _mm_storeu_ps(out + t * ROWS, across(sums[0][t], sums[1][t], sums[2][t], sums[3][t]));
     }
 
+    // What loops over rows and activations add up stays in registers only where compilers unroll all of these loops.
     template <bool WIDE> void run_float() const {
+        using Number = std::conditional_t<WIDE, std::uint16_t, float>;
+        const i64 before = ahead() * m.stride;
         __m512 sums[ROWS][T] = {};
-        for (i64 k = 0; k < m.columns; k += 16) {
-            const __mmask16 mask = lanes(m.columns - k);
+        const auto step = [&](i64 k, __mmask16 mask) __attribute__((always_inline)) {
             __m512 xs[T];
+#pragma GCC unroll 4
             for (int t = 0; t < T; ++t) xs[t] = _mm512_maskz_loadu_ps(mask, a.exact + x[t] * a.columns + k);
+#pragma GCC unroll 4
             for (i64 r = 0; r < ROWS; ++r) {
-                fetch<ROWS>(r, k * (WIDE ? 2 : 4));
-                const __m512 ws = WIDE ? load16(reinterpret_cast<const std::uint16_t *>(w[r]) + k, mask)
-                                       : load16(reinterpret_cast<const float *>(w[r]) + k, mask);
+                _mm_prefetch(w[r] + before + k * i64(sizeof(Number)), _MM_HINT_T1);
+                const __m512 ws = load16(reinterpret_cast<const Number *>(w[r]) + k, mask);
+#pragma GCC unroll 4
                 for (int t = 0; t < T; ++t) sums[r][t] = _mm512_fmadd_ps(ws, xs[t], sums[r][t]);
             }
-        }
+        };
+        i64 k = 0;
+        for (; k + 16 <= m.columns; k += 16) step(k, 0xffff);
+        if (k < m.columns) step(k, lanes(m.columns - k));
         store(sums);
     }
 
     // Adds the products of 16 pairs of bfloat16; without an instruction for it as two products of floats.
 #ifdef __AVX512BF16__
-    static constexpr bool MULTIPLIES_BFLOAT16 = true;
+    static constexpr bool MULTIPLIES_BFLOAT16 = true, STREAMS_TWELVE = true;
 
     static __m512 add_products(__m512 sum, __m512i ws, __m512i xs) {
         return _mm512_dpbf16_ps(sum, (__m512bh)ws, (__m512bh)xs);
     }
 #else
-    static constexpr bool MULTIPLIES_BFLOAT16 = false;
+    static constexpr bool MULTIPLIES_BFLOAT16 = false, STREAMS_TWELVE = false;
 
     static __m512 add_products(__m512 sum, __m512i ws, __m512i xs) {
         const __m512i upper = _mm512_set1_epi32(int(0xffff0000u));
@@ -61,18 +66,63 @@ template <int T> struct Products : Tile<T> {
 #endif
 
     template <i64 N> void bfloat16_rows(i64 base, __m512 (*all)[T]) const {
+        const i64 before = N == 1 ? AHEAD : ahead() * m.stride;
+        const char *const *at = w + base;
         __m512 sums[N][T] = {};
-        for (i64 k = 0; k < m.columns; k += 32) {
-            const __mmask32 mask = m.columns - k >= 32 ? 0xffffffffu : (1u << (m.columns - k)) - 1;
+        const auto step = [&](i64 k, __mmask32 mask) __attribute__((always_inline)) {
             __m512i xs[T];
+#pragma GCC unroll 4
             for (int t = 0; t < T; ++t) xs[t] = _mm512_maskz_loadu_epi16(mask, a.half + x[t] * a.columns + k);
+#pragma GCC unroll 4
             for (i64 r = 0; r < N; ++r) {
-                fetch<N>(base + r, k * 2);
-                const __m512i ws = _mm512_maskz_loadu_epi16(mask, w[base + r] + k * 2);
+                _mm_prefetch(at[r] + before + k * 2, _MM_HINT_T1);
+                const __m512i ws = _mm512_maskz_loadu_epi16(mask, at[r] + k * 2);
+#pragma GCC unroll 4
                 for (int t = 0; t < T; ++t) sums[r][t] = add_products(sums[r][t], ws, xs[t]);
             }
-        }
-        for (i64 r = 0; r < N; ++r) std::copy(sums[r], sums[r] + T, all[base + r]);
+        };
+        i64 k = 0;
+        for (; k + 32 <= m.columns; k += 32) step(k, 0xffffffff);
+        if (k < m.columns) step(k, lanes32(m.columns - k));
+#pragma GCC unroll 4
+        for (i64 r = 0; r < N; ++r)
+#pragma GCC unroll 4
+            for (int t = 0; t < T; ++t) all[base + r][t] = sums[r][t];
+    }
+
+    // The four rows are one stream, and each its own chain of sums, in run_bfloat16's order.
+    void run_twelve() const {
+        const Twelve packed(m);
+        const char *at = packed.of(row_of[0]);
+        __m512 sums[ROWS][T] = {};
+        __m512i upper[ROWS];
+        const std::uint32_t *listed[ROWS + 1];
+        for (i64 r = 0; r < ROWS; ++r) upper[r] = packed.uppers(row_of[0] + r), listed[r] = packed.begin(row_of[0] + r);
+        listed[ROWS] = packed.begin(row_of[0] + ROWS);
+        const std::uint32_t *const ends[ROWS] = {listed[1], listed[2], listed[3], listed[4]};
+        const auto step = [&](i64 k, auto whole) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+            for (i64 r = 0; r < ROWS; ++r, at += Twelve::BYTES) {
+                for (i64 byte = 0; byte < Twelve::BYTES; byte += 64) _mm_prefetch(at + AHEAD + byte, _MM_HINT_T1);
+                __m512i ws[4];
+                Twelve::take(at, upper[r], ws);
+                for (; listed[r] < ends[r] && i64(*listed[r] >> 16) < k + GROUP; ++listed[r]) Twelve::put(*listed[r], ws);
+#pragma GCC unroll 4
+                for (i64 part = 0; part < 4; ++part) {
+                    const i64 from = k + 32 * part;
+                    const __mmask32 mask = decltype(whole)::value ? 0xffffffff : lanes32(m.columns - from);
+#pragma GCC unroll 4
+                    for (int t = 0; t < T; ++t) {
+                        const __m512i xs = _mm512_maskz_loadu_epi16(mask, a.half + x[t] * a.columns + from);
+                        sums[r][t] = add_products(sums[r][t], ws[part], xs);
+                    }
+                }
+            }
+        };
+        i64 k = 0;
+        for (; k + GROUP <= m.columns; k += GROUP) step(k, std::true_type());
+        if (k < m.columns) step(k, std::false_type());
+        store(sums);
     }
 
     // Eight and four bits. The scales of weights and activations are multiplied with each other in all 16 lanes of a vector
@@ -113,27 +163,34 @@ template <int T> struct Products : Tile<T> {
         return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), first, before), second, behind);
     }
 
-    // Eight bits and one activation, which stays in registers: rows are read one after another, each as one stream, and
-    // the fewer instructions lie between two reads, the more reads are under way.
-    template <i64 GROUPS> void alone(__m512 (*sums)[T]) const {
+    // Eight bits and one activation, which stays in registers, times the rows up to `end`: they are read one after another, as
+    // one stream, and the fewer instructions lie between two reads, the more reads are under way.
+    template <i64 GROUPS> void alone(i64 end) const {
         static_assert(GROUPS <= AT_ONCE<false>);
         __m512i xs[2 * GROUPS];
+#pragma GCC unroll 32
         for (i64 half = 0; half < 2 * GROUPS; ++half)
             xs[half] = _mm512_loadu_si512(a.small + x[0] * GROUPS * GROUP + 64 * half);
         const __m512 scales = activation_scales<false>(0, 0), offset = offsets<false>(0, 0);
         const char *at = w[0];
-        for (i64 r = 0; r < ROWS; ++r) {
-            const __m512 factors = _mm512_mul_ps(row_scales<false>(r, 0), scales);
-            __m512 sum = _mm512_fmadd_ps(offset, factors, _mm512_setzero_ps());
+        const float *own = static_cast<const float *>(m.scales) + row_of[0] * GROUPS;
+        for (i64 row = row_of[0]; row < end; row += ROWS) {
+            __m512 sums[ROWS];
+#pragma GCC unroll 4
+            for (i64 r = 0; r < ROWS; ++r, own += GROUPS) {
+                const __m512 factors = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes(GROUPS), own), scales);
+                __m512 sum = _mm512_mul_ps(offset, factors);
 #pragma GCC unroll 16
-            for (i64 g = 0; g < GROUPS; ++g, at += GROUP) {
-                _mm_prefetch(at + AHEAD, _MM_HINT_T1);
-                _mm_prefetch(at + AHEAD + 64, _MM_HINT_T1);
-                const __m512i dots = dot(_mm512_loadu_si512(at), _mm512_loadu_si512(at + 64), xs[2 * g], xs[2 * g + 1]);
-                const __m512 factor = _mm512_permutexvar_ps(_mm512_set1_epi32(int(g)), factors);
-                sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), factor, sum);
+                for (i64 g = 0; g < GROUPS; ++g, at += GROUP) {
+                    _mm_prefetch(at + AHEAD, _MM_HINT_T1);
+                    _mm_prefetch(at + AHEAD + 64, _MM_HINT_T1);
+                    const __m512i dots = dot(_mm512_loadu_si512(at), _mm512_loadu_si512(at + 64), xs[2 * g], xs[2 * g + 1]);
+                    const __m512 factor = _mm512_permutexvar_ps(_mm512_set1_epi32(int(g)), factors);
+                    sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), factor, sum);
+                }
+                sums[r] = sum;
             }
-            sums[r][0] = sum;
+            _mm_storeu_ps(out + row - row_of[0], across(sums[0], sums[1], sums[2], sums[3]));
         }
     }
 
@@ -143,14 +200,17 @@ template <int T> struct Products : Tile<T> {
     }
 
     template <bool FOUR> void side_by_side(__m512 (*all)[T]) const {
-        const i64 groups = padded(m.columns) / GROUP;
+        const i64 groups = padded(m.columns) / GROUP, before = ahead() * m.stride;
         alignas(64) float factors[ROWS][T][16];
         __m512 sums[ROWS][T] = {};
         for (i64 start = 0; start < groups; start += AT_ONCE<FOUR>) {
             __m512 ws[ROWS];
+#pragma GCC unroll 4
             for (i64 r = 0; r < ROWS; ++r) ws[r] = row_scales<FOUR>(r, start);
+#pragma GCC unroll 4
             for (int t = 0; t < T; ++t) {
                 const __m512 xs = activation_scales<FOUR>(t, start), offset = offsets<FOUR>(t, start);
+#pragma GCC unroll 4
                 for (i64 r = 0; r < ROWS; ++r) {
                     const __m512 factor = _mm512_mul_ps(ws[r], xs);
                     sums[r][t] = _mm512_fmadd_ps(offset, factor, sums[r][t]);
@@ -159,36 +219,46 @@ template <int T> struct Products : Tile<T> {
             }
             for (i64 g = start; g < std::min(start + AT_ONCE<FOUR>, groups); ++g) {
                 __m512i first[ROWS], second[ROWS];
+#pragma GCC unroll 4
                 for (i64 r = 0; r < ROWS; ++r) {
-                    for (i64 byte = 0; byte < BYTES<FOUR>; byte += 64) fetch<ROWS>(r, g * BYTES<FOUR> + byte);
-                    take<FOUR>(w[r] + g * BYTES<FOUR>, first[r], second[r]);
+                    const char *at = w[r] + g * BYTES<FOUR>;
+                    for (i64 byte = 0; byte < BYTES<FOUR>; byte += 64) _mm_prefetch(at + before + byte, _MM_HINT_T1);
+                    take<FOUR>(at, first[r], second[r]);
                 }
+#pragma GCC unroll 4
                 for (int t = 0; t < T; ++t) {
                     const std::int8_t *xs = a.small + (x[t] * groups + g) * GROUP;
-                    const __m512i before = _mm512_loadu_si512(xs), behind = _mm512_loadu_si512(xs + 64);
+                    const __m512i ahead = _mm512_loadu_si512(xs), behind = _mm512_loadu_si512(xs + 64);
+#pragma GCC unroll 4
                     for (i64 r = 0; r < ROWS; ++r) {
-                        const __m512 dots = _mm512_cvtepi32_ps(dot(first[r], second[r], before, behind));
+                        const __m512 dots = _mm512_cvtepi32_ps(dot(first[r], second[r], ahead, behind));
                         sums[r][t] = _mm512_fmadd_ps(dots, factor_of<FOUR>(factors[r][t], g - start), sums[r][t]);
                     }
                 }
             }
         }
-        for (i64 r = 0; r < ROWS; ++r) std::copy(sums[r], sums[r] + T, all[r]);
+#pragma GCC unroll 4
+        for (i64 r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+            for (int t = 0; t < T; ++t) all[r][t] = sums[r][t];
     }
 
     template <bool FOUR> void run_few_bits() const {
-        const i64 groups = padded(m.columns) / GROUP;
-        const bool whole = row_of[ROWS - 1] == row_of[0] + ROWS - 1 && m.stride == groups * BYTES<FOUR>;
-        fetch_scales(groups * (FOUR ? 8 : 4));
+        fetch_scales(padded(m.columns) / GROUP * (FOUR ? 8 : 4));
         __m512 sums[ROWS][T];
-        if constexpr (T == 1 && !FOUR) {
-            // The released model's widths but one, which is only met once; others are not worth a function each.
-            if (whole && groups == 7) alone<7>(sums);
-            else if (whole && groups == 10) alone<10>(sums);
-            else if (whole && groups == 14) alone<14>(sums);
-            else side_by_side<FOUR>(sums);
-        } else side_by_side<FOUR>(sums);
+        side_by_side<FOUR>(sums);
         store(sums);
+    }
+
+    // The rows up to `end` where there is a way to take them at once; whether there was.
+    bool run_rows(i64 end) const {
+        const i64 groups = padded(m.columns) / GROUP;
+        if (m.format != INT8 || end % ROWS || m.stride != groups * GROUP) return false;
+        // The released model's widths but one, which is only met once; others are not worth a function each.
+        if (groups == 7) return alone<7>(end), true;
+        if (groups == 10) return alone<10>(end), true;
+        if (groups == 14) return alone<14>(end), true;
+        return false;
     }
 
     void run_int8() const { run_few_bits<false>(); }

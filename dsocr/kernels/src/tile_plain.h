@@ -7,6 +7,10 @@
 template <int T> struct Products : Tile<T> {
     using Tile<T>::Tile, Tile<T>::m, Tile<T>::a, Tile<T>::w, Tile<T>::row_of, Tile<T>::x, Tile<T>::out;
 
+    static constexpr bool STREAMS_TWELVE = false;
+
+    bool run_rows(i64) const { return false; }
+
     template <class Product> void each(Product product) const {
         for (int t = 0; t < T; ++t)
             for (i64 r = 0; r < ROWS; ++r) out[t * ROWS + r] = product(r, t);

@@ -17,6 +17,9 @@ inline __m128 across(__m512 a, __m512 b, __m512 c, __m512 d) {
 
 inline __mmask16 lanes(std::int64_t left) { return left >= 16 ? 0xffff : __mmask16((1u << left) - 1); }
 
+// Of 32, of which none may be left.
+inline __mmask32 lanes32(std::int64_t left) { return left >= 32 ? 0xffffffffu : left > 0 ? (1u << left) - 1 : 0; }
+
 inline __m512 load16(const float *at) { return _mm512_loadu_ps(at); }
 inline __m512 load16(const float *at, __mmask16 mask) { return _mm512_maskz_loadu_ps(mask, at); }
 
