@@ -91,9 +91,10 @@ struct Shelf {
     }
     Activations activations(i64 rows, i64 columns) {
         const i64 wide = padded(columns);
-        Activations a{columns, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+        Activations a{columns, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
         a.exact = take<float>(rows * columns);
         a.half = take<std::uint16_t>(rows * columns);
+        a.pairs = take<float>(PAIRS ? rows * columns : 0);
         a.small = take<std::int8_t>(rows * wide);
         a.scales = take<float>(rows * wide / GROUP);
         a.offset8 = take<std::int32_t>(rows * wide / GROUP);
@@ -156,6 +157,10 @@ void prepare(const Activations &a, i64 row, i64 format) {
     const float *x = a.exact + row * a.columns;
     std::uint16_t *half = a.half + row * a.columns;
     for (i64 k = 0; k < a.columns; ++k) half[k] = narrow(x[k]);
+    if (!PAIRS) return;
+    float *pairs = a.pairs + row * a.columns;
+    for (i64 k = 0; k + 16 <= a.columns; k += 16)
+        for (i64 n = 0; n < 8; ++n) pairs[k + n] = widen(half[k + 2 * n]), pairs[k + 8 + n] = widen(half[k + 2 * n + 1]);
 }
 
 template <int T> void run(const Products<T> &tile) {
@@ -545,6 +550,7 @@ struct Worker {
         return {e.network->gate.rows,
                 inner.exact + e.first * most_inner,
                 inner.half + e.first * most_inner,
+                inner.pairs + (PAIRS ? e.first * most_inner : 0),
                 inner.small + e.first * wide,
                 inner.scales + e.first * wide / GROUP,
                 inner.offset8 + e.first * wide / GROUP,

@@ -25,6 +25,11 @@ enum Format : i64 {
 
 constexpr i64 GROUP = 128;  // columns that share a scale of the activations
 constexpr i64 ROWS = 4;     // rows of a matrix that are read side by side
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+constexpr bool PAIRS = true;  // whether activations are kept as pairs too
+#else
+constexpr bool PAIRS = false;
+#endif
 constexpr i64 TOKENS = 4;   // activations that meet them at once
 // Bytes between what is multiplied and what is fetched: near, of one long stream, and far, of rows side by side (and, with
 // 256-bit vectors, of all).
@@ -43,6 +48,7 @@ struct Activations {
     i64 columns;
     float *exact;          // [rows, columns]
     std::uint16_t *half;   // [rows, columns]
+    float *pairs;          // [rows, columns]: the same as floats, of each 16 the even ones and then the others (AVX2 only)
     std::int8_t *small;    // [rows, padded]
     float *scales;         // [rows, padded / GROUP]
     std::int32_t *offset8; // [rows, padded / GROUP]: what the weights' + 128 adds, to be taken off

@@ -28,15 +28,16 @@ template <int T> struct Products : Tile<T> {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(eight), 16));
     }
 
-    void fetch(i64 r, i64 byte) const { _mm_prefetch(w[r] + ahead() * m.stride + byte, _MM_HINT_T1); }
-
+    // What loops over rows and activations add up stays in registers only where compilers unroll all of these loops.
     // Adds up `step(r, k, sums of row r)` over whole vectors of `width` columns, then `last(r, t, k)` over the columns left.
     template <class Step, class Last> void rows(i64 width, Step step, Last last) const {
         for (i64 base = 0; base < ROWS; base += SIDE_BY_SIDE) {
             __m256 sums[SIDE_BY_SIDE][T] = {};
             i64 k = 0;
             for (; k + width <= m.columns; k += width) step(base, k, sums);
+#pragma GCC unroll 4
             for (i64 r = 0; r < SIDE_BY_SIDE; ++r)
+#pragma GCC unroll 4
                 for (int t = 0; t < T; ++t) {
                     float total = sum(sums[r][t]);
                     for (i64 left = k; left < m.columns; ++left) total += last(base + r, t, left);
@@ -46,13 +47,14 @@ template <int T> struct Products : Tile<T> {
     }
 
     template <bool WIDE> void run_float() const {
+        const i64 before = ahead() * m.stride;
         rows(
             8,
             [&](i64 base, i64 k, __m256(*sums)[T]) {
                 __m256 xs[T];
                 for (int t = 0; t < T; ++t) xs[t] = _mm256_loadu_ps(a.exact + x[t] * a.columns + k);
                 for (i64 r = 0; r < SIDE_BY_SIDE; ++r) {
-                    fetch(base + r, k * (WIDE ? 2 : 4));
+                    _mm_prefetch(w[base + r] + before + k * (WIDE ? 2 : 4), _MM_HINT_T1);
                     const __m256 ws = WIDE ? widen8(w[base + r] + k * 2)
                                            : _mm256_loadu_ps(reinterpret_cast<const float *>(w[base + r]) + k);
                     for (int t = 0; t < T; ++t) sums[r][t] = _mm256_fmadd_ps(ws, xs[t], sums[r][t]);
@@ -65,23 +67,30 @@ template <int T> struct Products : Tile<T> {
             });
     }
 
-    // Of each pair of bfloat16 numbers in 32 bits the second one is a float already but for bits that are too small to
-    // matter: these are cleared, and the first one is moved up.
+    // Of each pair of bfloat16 weights in 32 bits the second one is a float already but for bits that are too small to
+    // matter: these are cleared, and the first one is moved up. The activations lie as floats in the same order.
     void run_bfloat16() const {
         const __m256i upper = _mm256_set1_epi32(int(0xffff0000u));
+        const i64 before = ahead() * m.stride;
         rows(
             16,
-            [&](i64 base, i64 k, __m256(*sums)[T]) {
-                __m256i xs[T];
-                for (int t = 0; t < T; ++t) xs[t] = load(a.half + x[t] * a.columns + k);
+            [&](i64 base, i64 k, __m256(*sums)[T]) __attribute__((always_inline)) {
+                __m256 first[SIDE_BY_SIDE], second[SIDE_BY_SIDE];
+#pragma GCC unroll 4
                 for (i64 r = 0; r < SIDE_BY_SIDE; ++r) {
-                    fetch(base + r, k * 2);
+                    _mm_prefetch(w[base + r] + before + k * 2, _MM_HINT_T1);
                     const __m256i ws = load(w[base + r] + k * 2);
-                    const __m256 first = _mm256_castsi256_ps(_mm256_slli_epi32(ws, 16));
-                    const __m256 second = _mm256_castsi256_ps(_mm256_and_si256(ws, upper));
-                    for (int t = 0; t < T; ++t) {
-                        sums[r][t] = _mm256_fmadd_ps(first, _mm256_castsi256_ps(_mm256_slli_epi32(xs[t], 16)), sums[r][t]);
-                        sums[r][t] = _mm256_fmadd_ps(second, _mm256_castsi256_ps(_mm256_and_si256(xs[t], upper)), sums[r][t]);
+                    first[r] = _mm256_castsi256_ps(_mm256_slli_epi32(ws, 16));
+                    second[r] = _mm256_castsi256_ps(_mm256_and_si256(ws, upper));
+                }
+#pragma GCC unroll 4
+                for (int t = 0; t < T; ++t) {
+                    const float *xs = a.pairs + x[t] * a.columns + k;
+                    const __m256 even = _mm256_loadu_ps(xs), odd = _mm256_loadu_ps(xs + 8);
+#pragma GCC unroll 4
+                    for (i64 r = 0; r < SIDE_BY_SIDE; ++r) {
+                        sums[r][t] = _mm256_fmadd_ps(first[r], even, sums[r][t]);
+                        sums[r][t] = _mm256_fmadd_ps(second[r], odd, sums[r][t]);
                     }
                 }
             },
@@ -109,16 +118,19 @@ template <int T> struct Products : Tile<T> {
                 for (i64 part = 0; part < GROUP; part += 32) {
                     // A sign is moved from the weight to the activation: no pair of products then leaves 16 bits.
                     const __m256i ws = _mm256_xor_si256(load(at + part), flip), size = _mm256_abs_epi8(ws);
+#pragma GCC unroll 4
                     for (int t = 0; t < T; ++t) {
                         const __m256i xs = load(a.small + x[t] * wide + g * GROUP + part);
                         dots[t] = _mm256_add_epi32(dots[t], fours(size, _mm256_sign_epi8(xs, ws)));
                     }
                 }
+#pragma GCC unroll 4
                 for (int t = 0; t < T; ++t) {
                     const __m256 scale = _mm256_set1_ps(scales[row_of[r] * groups + g] * a.scales[x[t] * groups + g]);
                     sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[t]), scale, sums[t]);
                 }
             }
+#pragma GCC unroll 4
             for (int t = 0; t < T; ++t) out[t * ROWS + r] = sum(sums[t]);
         }
     }
@@ -139,6 +151,7 @@ template <int T> struct Products : Tile<T> {
                 const __m128 four = _mm_cvtph_ps(
                     _mm_loadl_epi64(reinterpret_cast<const __m128i *>(scales + (row_of[r] * groups + g) * 4)));
                 const __m256 scale = _mm256_set_m128(four, four);
+#pragma GCC unroll 4
                 for (int t = 0; t < T; ++t) {
                     const i64 group = x[t] * groups + g;
                     const std::int8_t *xs = a.small + group * GROUP;
@@ -152,6 +165,7 @@ template <int T> struct Products : Tile<T> {
                     sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), factor, sums[t]);
                 }
             }
+#pragma GCC unroll 4
             for (int t = 0; t < T; ++t) out[t * ROWS + r] = sum(sums[t]);
         }
     }
