@@ -209,8 +209,6 @@ void multiply(const Matrix &m, i64 first, i64 end, const Activations &a, const s
     }
 }
 
-constexpr i64 WHOLE = i64(1) << 40;  // rows, more than any matrix has
-
 // So many floats or a few more: rows of them then begin at like addresses, and no compiler sums one in another order.
 inline i64 whole_lines(i64 count) { return (count + 31) / 32 * 32; }
 
@@ -498,11 +496,12 @@ struct Worker {
         *errand_count = count;
     }
 
-    // Work that is shared out in stretches of `unit` rows of a matrix, over all errands; one thread takes whole ones, so
-    // that memory is read as it lies.
-    template <class Rows, class Work> void share(i64 unit, Rows rows, Work work) {
-        if (p.threads == 1) unit = WHOLE;
-        i64 total = 0;
+    // Work that is shared out in stretches of rows of a matrix, over all errands: long ones, so that memory is read as it lies,
+    // but some for each thread, of which one may wait for a processor. A single thread takes whole matrices.
+    template <class Rows, class Work> void share(Rows rows, Work work) {
+        i64 all = 0, total = 0;
+        for (i64 e = 0; e < *errand_count; ++e) all += rows(errands[e]);
+        const i64 unit = p.threads == 1 ? all : (all / (16 * p.threads) / STREAM + 1) * STREAM;
         for (i64 e = 0; e < *errand_count; ++e) total += (rows(errands[e]) + unit - 1) / unit;
 #pragma omp for schedule(dynamic)
         for (i64 index = 0; index < total; ++index) {
@@ -524,7 +523,7 @@ struct Worker {
         }
 #pragma omp single
         plan(layer);
-        share(64, [](const Errand &e) { return e.network->gate.rows; }, [&](const Errand &e, i64 first, i64 end) {
+        share([](const Errand &e) { return e.network->gate.rows; }, [&](const Errand &e, i64 first, i64 end) {
             const std::int32_t *tokens = token_of + e.first;
             float *hidden = narrowed(e).exact;
             const i64 wide = e.network->gate.rows;
@@ -537,7 +536,7 @@ struct Worker {
                     [=](i64 t, i64 row, float up) { hidden[t * wide + row] *= up; });
         });
         prepare_hidden();
-        share(128, [](const Errand &e) { return e.network->down.rows; }, [&](const Errand &e, i64 first, i64 end) {
+        share([](const Errand &e) { return e.network->down.rows; }, [&](const Errand &e, i64 first, i64 end) {
             rows_of(e.network->down, first, end, narrowed(e), every, e.count,
                     [&](i64 t, i64 row, float sum) { answers[(e.first + t) * d.width + row] = sum; });
         });

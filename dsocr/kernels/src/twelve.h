@@ -1,7 +1,7 @@
 // Bfloat16 in 12 bits. Of a number's sign, 8 bits of exponent and 7 of mantissa, the lower byte stays as it is; of the upper
 // one, sign and upper 7 bits of the exponent, a row uses few values: a code of 4 bits tells the sign and one of eight.
-// Code 0 is 0, codes 1 to 7 are the seven values behind the row's base: sixteen steps of two are 2^14 between the
-// largest number and the smallest. What lies outside is listed with its column and reads as 0 before it is put in.
+// Code 0 is 0, codes 1 to 7 are the seven values behind the row's base, of two exponents each: a factor of 2^14 from the
+// smallest number to the largest. What lies outside is listed with its column and reads as 0 before it is put in.
 //
 // Four rows lie side by side, so that they are read in one stream: 128 columns of the first row, then of the second ...
 // Each 128 columns take 192 bytes: 64 lower bytes of the first 64 columns, 64 of the others, and 64 bytes with the codes
