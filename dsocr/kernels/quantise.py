@@ -22,7 +22,7 @@ _AT_ONCE = 1 << 23  # numbers: rounding takes several float copies of them
 class Packed:
     """A matrix [rows, columns] in few bits.
 
-    bits 8: data uint8 [rows, padded], each number + 128; scales float32 [rows, padded / 128].
+    bits 8: data uint8 [rows, padded], each number + 128; scales bfloat16 [rows, padded / 128].
     bits 4: data uint8 [rows, padded / 2], each number + 8; 128 columns lie in 64 bytes: four bytes after four
     bytes hold the next columns of the first, second, third and fourth 32 in turn, the low halves the first 16 of each
     and the high halves the others; scales float16 [rows, padded / 32].
@@ -56,7 +56,7 @@ def pack(weight: Tensor, bits: int, memory: HugePages | None = None) -> Packed:
     wide = columns + -columns % _CHUNK
     empty = memory.empty if memory else torch.empty
     data = empty(rows, wide * bits // 8, dtype=torch.uint8)
-    group, kind = (INT8_GROUP, torch.float32) if bits == 8 else (INT4_GROUP, torch.float16)
+    group, kind = (INT8_GROUP, torch.bfloat16) if bits == 8 else (INT4_GROUP, torch.float16)
     scales = empty(rows, wide // group, dtype=kind)
     sizes = [ctypes.c_int64(number) for number in (weight.dtype == torch.bfloat16, rows, columns)]
     work = library.pack_int8 if bits == 8 else library.pack_int4
@@ -71,7 +71,7 @@ def pack_plain(weight: Tensor, bits: int) -> Packed:
     wide = F.pad(weight.float(), (0, -columns % _CHUNK))
     grouped = wide.reshape(len(wide), -1, INT8_GROUP if bits == 8 else INT4_GROUP)
     if bits == 8:
-        scales, least, most = grouped.abs().amax(-1) / 127, -127, 127
+        scales, least, most = (grouped.abs().amax(-1) / 127).bfloat16(), -127, 127
     else:
         extreme = grouped.gather(-1, grouped.abs().argmax(-1, keepdim=True))[..., 0]
         scales, least, most = (extreme / -8).half(), -8, 7  # what is stored is what is divided by

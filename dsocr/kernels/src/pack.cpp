@@ -51,7 +51,7 @@ void round_to(const float *x, i64 count, float scale, float least, float most, s
 
 extern "C" {
 
-void pack_int8(const void *weight, i64 is_bfloat16, i64 rows, i64 columns, std::uint8_t *data, float *scales, i64 threads);
+void pack_int8(const void *weight, i64 is_bfloat16, i64 rows, i64 columns, std::uint8_t *data, std::uint16_t *scales, i64 threads);
 void pack_int4(
     const void *weight, i64 is_bfloat16, i64 rows, i64 columns, std::uint8_t *data, std::uint16_t *scales, i64 threads);
 void pack_twelve(const std::uint16_t *weight, i64 rows, i64 columns, std::uint8_t *data, std::uint32_t *marks, i64 threads);
@@ -80,11 +80,11 @@ template <class Work> void chunks(const void *weight, i64 is_bfloat16, i64 rows,
 }  // namespace
 
 void pack_int8(
-    const void *weight, i64 is_bfloat16, i64 rows, i64 columns, std::uint8_t *data, float *scales, i64 threads) {
+    const void *weight, i64 is_bfloat16, i64 rows, i64 columns, std::uint8_t *data, std::uint16_t *scales, i64 threads) {
     chunks(weight, is_bfloat16, rows, columns, threads, [=](i64, i64 at, const float *x) {
         std::int32_t rounded[CHUNK];
-        scales[at] = largest(x, CHUNK) / 127;
-        round_to(x, CHUNK, scales[at], -127, 127, rounded);
+        scales[at] = narrow(largest(x, CHUNK) / 127);
+        round_to(x, CHUNK, widen(scales[at]), -127, 127, rounded);
         for (i64 k = 0; k < CHUNK; ++k) data[at * CHUNK + k] = std::uint8_t(rounded[k] + 128);
     });
 }

@@ -18,7 +18,7 @@ enum Format : i64 {
     FLOAT32 = 0,   // float weights, float activations
     WIDENED = 1,   // bfloat16 weights widened to float, float activations: exact
     BFLOAT16 = 2,  // both rounded to bfloat16, products summed in float
-    INT8 = 3,      // weights in groups of 128 with a float scale, stored + 128; activations likewise
+    INT8 = 3,      // weights in groups of 128 with a bfloat16 scale, stored + 128; activations likewise
     INT4 = 4,      // weights in groups of 32 with a half scale, stored + 8; activations as for INT8
     TWELVE = 5,    // bfloat16 weights in 12 bits, nothing of them lost; multiplied as BFLOAT16, to the last bit
 };

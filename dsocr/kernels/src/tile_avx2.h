@@ -106,7 +106,7 @@ template <int T> struct Products : Tile<T> {
 
     void run_int8() const {
         const i64 wide = padded(m.columns), groups = wide / GROUP;
-        const float *scales = static_cast<const float *>(m.scales);
+        const std::uint16_t *scales = static_cast<const std::uint16_t *>(m.scales);
         const __m256i flip = _mm256_set1_epi8(char(0x80));
         for (i64 r = 0; r < ROWS; ++r) {
             __m256 sums[T] = {};
@@ -126,7 +126,7 @@ template <int T> struct Products : Tile<T> {
                 }
 #pragma GCC unroll 4
                 for (int t = 0; t < T; ++t) {
-                    const __m256 scale = _mm256_set1_ps(scales[row_of[r] * groups + g] * a.scales[x[t] * groups + g]);
+                    const __m256 scale = _mm256_set1_ps(widen(scales[row_of[r] * groups + g]) * a.scales[x[t] * groups + g]);
                     sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[t]), scale, sums[t]);
                 }
             }

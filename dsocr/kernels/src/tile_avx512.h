@@ -134,8 +134,8 @@ template <int T> struct Products : Tile<T> {
     template <bool FOUR> __m512 row_scales(i64 r, i64 first) const {
         const i64 groups = padded(m.columns) / GROUP, each = FOUR ? 4 : 1, at = (row_of[r] * groups + first) * each;
         const __mmask16 used = lanes((groups - first) * each);
-        if (FOUR) return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(used, static_cast<const std::uint16_t *>(m.scales) + at));
-        return _mm512_maskz_loadu_ps(used, static_cast<const float *>(m.scales) + at);
+        const __m256i scales = _mm256_maskz_loadu_epi16(used, static_cast<const std::uint16_t *>(m.scales) + at);
+        return FOUR ? _mm512_cvtph_ps(scales) : widen16(scales);
     }
 
     template <bool FOUR> __m512 activation_scales(int t, i64 first) const {
@@ -173,12 +173,12 @@ template <int T> struct Products : Tile<T> {
             xs[half] = _mm512_loadu_si512(a.small + x[0] * GROUPS * GROUP + 64 * half);
         const __m512 scales = activation_scales<false>(0, 0), offset = offsets<false>(0, 0);
         const char *at = w[0];
-        const float *own = static_cast<const float *>(m.scales) + row_of[0] * GROUPS;
+        const std::uint16_t *own = static_cast<const std::uint16_t *>(m.scales) + row_of[0] * GROUPS;
         for (i64 row = row_of[0]; row < end; row += ROWS) {
             __m512 sums[ROWS];
 #pragma GCC unroll 4
             for (i64 r = 0; r < ROWS; ++r, own += GROUPS) {
-                const __m512 factors = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes(GROUPS), own), scales);
+                const __m512 factors = _mm512_mul_ps(load16(own, lanes(GROUPS)), scales);
                 __m512 sum = _mm512_mul_ps(offset, factors);
 #pragma GCC unroll 16
                 for (i64 g = 0; g < GROUPS; ++g, at += GROUP) {
@@ -244,7 +244,7 @@ template <int T> struct Products : Tile<T> {
     }
 
     template <bool FOUR> void run_few_bits() const {
-        fetch_scales(padded(m.columns) / GROUP * (FOUR ? 8 : 4));
+        fetch_scales(padded(m.columns) / GROUP * (FOUR ? 8 : 2));
         __m512 sums[ROWS][T];
         side_by_side<FOUR>(sums);
         store(sums);

@@ -48,8 +48,8 @@ template <int T> struct Products : Tile<T> {
                 const std::int8_t *xs = a.small + x[t] * wide + g * GROUP;
                 std::int32_t dot = a.offset8[x[t] * groups + g];
                 for (i64 k = 0; k < GROUP; ++k) dot += std::int32_t(ws[k]) * xs[k];
-                sum += float(dot) * static_cast<const float *>(m.scales)[row_of[r] * groups + g] *
-                       a.scales[x[t] * groups + g];
+                const std::uint16_t *scales = static_cast<const std::uint16_t *>(m.scales) + row_of[r] * groups;
+                sum += float(dot) * widen(scales[g]) * a.scales[x[t] * groups + g];
             }
             return sum;
         });
