@@ -1,6 +1,6 @@
 """Decoding at the released size on this CPU: the compiled core, its plain twin, llama.cpp and the limits, in turn.
 
-Random weights; 300 places of context; rounds of all sides alternate, the best of each counts.
+Random weights; 300 places of context; rounds of all sides but the plain one alternate, the best of each counts.
 `python benchmarks/decode.py [--forms bfloat16 int8 int4] [--rounds 3] [--no-peer] [--no-plain]`
 """
 
@@ -43,25 +43,22 @@ def main() -> None:
 def measure(form: str, rounds: int, *, peer: bool, plain: bool) -> list[str]:
     """The rows of the table for one form."""
     network = random_network(form)
-    if can_shorten(network.decoder):  # as a checkpoint that is asked often is
-        for _ in shorten(network.decoder):
-            pass
-    speed_up(network)
-    fast, best, both = network.fast, defaultdict[str, float](float), list[float]()
+    best, both = defaultdict[str, float](float), list[float]()
 
     def note(what: str, rate: float) -> None:
         best[what] = max(best[what], rate)
 
+    torch.set_num_threads(1)
+    if plain:  # first, from the weights as they are
+        note("plain", decode_rate(network, 1, seconds=2.0 * rounds))
+    if can_shorten(network.decoder):  # as a checkpoint that is asked often is
+        shorten(network.decoder)
+    speed_up(network)
     for _ in range(rounds):
         torch.set_num_threads(1)
         note("memory", limits.read_bandwidth(1) or 0)
-        network.fast = fast
         note("1 at once", decode_rate(network, 1, seconds=4))
         note("16 at once", decode_rate(network, 16, seconds=6))
-        if plain:
-            network.fast = None
-            note("plain", decode_rate(network, 1, seconds=2))
-            network.fast = fast
         if peer:
             note("llama.cpp", max(llama_cpp.measure(PEER[form], 1, load=how) for how in ("auto", "none")))
         torch.set_num_threads(2)

@@ -94,8 +94,7 @@ def _released(device: str, dtype: str) -> Network:
         raise InputError(f"dtype {dtype!r} is unknown for random weights; known: auto, {', '.join(forms)}")
     network = random_network("bfloat16" if dtype == "auto" else dtype).to(choose_device(device))
     if can_shorten(network.decoder):
-        for _ in shorten(network.decoder):
-            pass
+        shorten(network.decoder)
     speed_up(network)
     return network
 

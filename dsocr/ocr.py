@@ -73,9 +73,9 @@ def load(
 
     device: auto (CUDA, else MPS, else CPU) or a torch device; dtype: auto, float32, bfloat16 or float16, and int8 or
     int4 for a decoder in few bits beside an encoder as auto has it. On a CPU, auto keeps a large checkpoint as it is
-    stored, mapped into memory and not copied; but the encoder is float32 where the CPU does not multiply bfloat16.
-    batch: how many pages are
-    read at once, 8 unless it is said. memory: most bytes, or such as "4G", for the keys and values of all their
+    stored, mapped into memory and not copied before it is asked often (docs/speed.md); but the encoder is float32 where
+    the CPU does not multiply bfloat16. batch: how many pages are read at once, 8 unless it is said. memory: most bytes,
+    or such as "4G", for the keys and values of all their
     places, half of what is free unless it is said. lazily: the weights are loaded when a page needs them, and what is
     wrong with them is said then. Raises InputError.
     """

@@ -11,17 +11,29 @@ import torch
 from torch import Tensor
 
 _UNKNOWN = 4 * 2**30  # bytes
+_GROUP = Path("/sys/fs/cgroup")  # of this process, in a container
 
 
 def available_memory(device: torch.device) -> int:
-    """Bytes that a device, or the machine for its CPU, has left now; 4 GiB where it does not say."""
+    """Bytes that a device, or the machine or the container for its CPU, has left now; 4 GiB where it does not say."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+        left = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
-        return _UNKNOWN
+        left = _UNKNOWN
+    return min(left, _left_in_group(left))
+
+
+def _left_in_group(otherwise: int) -> int:
+    """What a container's limit leaves, pages of files that can be taken back included; `otherwise` without one."""
+    try:
+        limit, used = ((_GROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        kept = dict(line.split() for line in (_GROUP / "memory.stat").read_text().splitlines())
+        return max(0, int(limit) - int(used) + int(kept["inactive_file"]) + int(kept["active_file"]))
+    except (OSError, ValueError, KeyError):
+        return otherwise
 
 
 class MappedFiles:
@@ -30,10 +42,10 @@ class MappedFiles:
     def __init__(self) -> None:
         self._ranges: list[tuple[int, int]] = []
         with suppress(OSError):
-            for line in Path("/proc/self/maps").read_text().splitlines():
-                where, _, _, _, inode, *_ = line.split()
-                if inode != "0":
-                    start, end = (int(address, 16) for address in where.split("-"))
+            for line in filter(None, Path("/proc/self/maps").read_bytes().split(b"\n")):
+                where, _, _, _, inode, *_ = line.split(None, 5)
+                if inode != b"0":
+                    start, end = (int(address, 16) for address in where.split(b"-"))
                     self._ranges.append((start, end))
 
     def show(self, tensor: Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -12,8 +13,9 @@ from dsocr.kernels.decoder_core import DecoderCore, DecoderWeights, FeedForwardW
 from dsocr.kernels.library import core
 from dsocr.model.decoder import Decoder, DecoderLayer, rope_tables
 from dsocr.model.moe import MixtureOfExperts, SwiGLU
-from dsocr.model.quantised import QuantisedLinear, TwelveBitLinear, can_shorten, shorten
+from dsocr.model.quantised import QuantisedLinear, TwelveBitLinear, can_shorten, shortening
 
+LOG = logging.getLogger(__name__)
 _WORTH_IT = 500  # passes that a network has been asked for before it is shortened: about a page
 
 
@@ -43,7 +45,7 @@ class CompiledDecoder:
     def __init__(self, decoder: Decoder) -> None:
         self._decoder, self._core = decoder, _core(decoder)
         frozen = not any(parameter.requires_grad for parameter in decoder.parameters())
-        self._shortening = shorten(decoder, mapped=True) if frozen and can_shorten(decoder) else None
+        self._shortening = shortening(decoder, mapped=True) if frozen and can_shorten(decoder) else None
         self._passes = 0
 
     def step(self, x: Tensor, batch: Rows, wanted: Sequence[int]) -> Tensor:
@@ -54,10 +56,13 @@ class CompiledDecoder:
         pool = batch.pool
         return self._core.run(x, batch.positions, batch.owners, batch.tables, pool.keys, pool.values, wanted)
 
-    def _shorten_more(self, shortening: Iterator[None]) -> None:
+    def _shorten_more(self, work: Iterator[None]) -> None:
         try:
-            next(shortening)
-        except (StopIteration, MemoryError):
+            next(work)
+        except StopIteration:
+            self._shortening = None
+        except (MemoryError, RuntimeError) as error:  # PyTorch's own way to say that there is no memory
+            LOG.info("the decoder is shortened no further: %s", error)
             self._shortening = None
         self._core = _core(self._decoder)
 

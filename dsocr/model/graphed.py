@@ -17,7 +17,7 @@ from dsocr.kernels.paged_attention import Heads, Places, paged_attention
 from dsocr.kernels.rows import add_norm, linear
 from dsocr.model.decoder import Decoder, DecoderLayer, causal_attention, rope_tables, rotate, split_heads
 from dsocr.model.moe import MixtureOfExperts
-from dsocr.model.quantised import QuantisedLinear
+from dsocr.model.quantised import QuantisedLinear, TwelveBitLinear
 
 BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # rows of a graph; more are read in several steps
 MOST_STEPS = 64  # of one burst
@@ -302,7 +302,8 @@ class _Span:
 def graph_decoder(decoder: Decoder) -> GraphedDecoder | None:
     """The fast twin, where the weights are floats on a GPU that knows them; else None. It is for reading only."""
     device = decoder.embed.weight.device
-    if device.type != "cuda" or any(isinstance(module, QuantisedLinear) for module in decoder.modules()):
+    packed = any(isinstance(module, QuantisedLinear | TwelveBitLinear) for module in decoder.modules())
+    if device.type != "cuda" or packed:
         return None
     if torch.version.hip or torch.cuda.get_device_capability(device) < (8, 0):
         return None

@@ -83,12 +83,18 @@ def can_shorten(decoder: Decoder) -> bool:
     return large and (weight.device.type, weight.dtype, level()) == ("cpu", torch.bfloat16, "avx512")
 
 
-@torch.no_grad()
-def shorten(decoder: Decoder, *, mapped: bool = False) -> Iterator[None]:
-    """Keep every bfloat16 matrix of the decoder in 12 bits, its head included; what is computed stays the same.
+def shorten(decoder: Decoder) -> None:
+    """Keep every bfloat16 matrix of the decoder in 12 bits, its head included; what is computed stays the same."""
+    for _ in shortening(decoder):
+        pass
 
-    It is done as far as it is iterated over, some matrices at a time. mapped: only those that files show, which take no
-    memory themselves and are given back, and only while there is twice the memory that all that are left will take.
+
+@torch.no_grad()
+def shortening(decoder: Decoder, *, mapped: bool = False) -> Iterator[None]:
+    """`shorten` as far as it is iterated over, some matrices at a time.
+
+    mapped: only matrices that files show, which take no memory themselves and are given back, and only while there is
+    twice the memory that all that are left will take.
     """
     memory, files = HugePages(), MappedFiles()
     places = linear_places(decoder)
@@ -98,7 +104,7 @@ def shorten(decoder: Decoder, *, mapped: bool = False) -> Iterator[None]:
         weight = getattr(parent, name).weight.detach()
         if mapped and not (files.show(weight) and available_memory(weight.device) > 2 * left):
             return
-        packed = pack_twelve(weight, memory)
+        packed = pack_twelve(weight, memory) if weight.dtype == torch.bfloat16 else None
         if packed:
             setattr(parent, name, TwelveBitLinear(packed))
             files.forget(weight)
@@ -107,7 +113,7 @@ def shorten(decoder: Decoder, *, mapped: bool = False) -> Iterator[None]:
         if done > _AT_A_TIME:
             done = 0
             yield
-    LOG.info("the decoder's weights are kept in 12 bits each now, nothing of them lost")
+    LOG.info("the decoder's weights are kept in 12 bits where they fit, nothing of them lost")
 
 
 def linear_places(decoder: Decoder) -> list[tuple[nn.Module, str]]:

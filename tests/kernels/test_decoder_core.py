@@ -61,8 +61,9 @@ def test_packed_weights_multiply_as_they_do_unpacked(library, shape, bits):
 
 @pytest.mark.parametrize("columns", [40, 896, 1280, 1792, 6848])
 @pytest.mark.parametrize("form", ["float32", "bfloat16", "int8", "int4"])
-def test_a_row_is_the_same_to_the_last_bit_alone_and_among_others(library, form, columns):
-    weight, x = drawn(14, columns)
+@pytest.mark.parametrize("rows", [14, 140])  # a row alone meets 64 of the weights' at once where they are whole fours
+def test_a_row_is_the_same_to_the_last_bit_alone_and_among_others(library, form, columns, rows):
+    weight, x = drawn(rows, columns)
     weight = pack(weight, int(form[3:])) if "int" in form else weight.to(getattr(torch, form))
     together = product(weight, x)
     for count in (1, 2, 3, 5):

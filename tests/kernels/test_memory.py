@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 
 import pytest
@@ -16,9 +17,9 @@ SIZE = 1 << 24
 
 
 def resident() -> int:
-    """Bytes of files in this process's memory."""
+    """Bytes of files in this process's memory, of those in memory too."""
     with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("RssFile:"))
+        return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(("RssFile:", "RssShmem:")))
 
 
 @pytest.fixture
@@ -48,5 +49,31 @@ def test_what_is_no_files_stays_as_it_is(tensor):
 def test_a_machine_that_does_not_tell_has_something(monkeypatch):
     assert available_memory(torch.device("cpu")) > 0
     monkeypatch.setattr("dsocr.kernels.memory.Path.read_text", lambda self: "")
+    monkeypatch.setattr("dsocr.kernels.memory.Path.read_bytes", lambda self: b"")
     assert available_memory(torch.device("cpu")) == 4 * 2**30
     assert not MappedFiles().show(torch.zeros(3))
+
+
+def test_a_container_has_what_its_limit_leaves(tmp_path, monkeypatch):
+    monkeypatch.setattr("dsocr.kernels.memory._GROUP", tmp_path)
+    of_machine = available_memory(torch.device("cpu"))
+    for name, text in {
+        "memory.max": "3000000\n",
+        "memory.current": "2500000\n",
+        "memory.stat": "anon 5\nactive_file 100\ninactive_file 2000\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    assert available_memory(torch.device("cpu")) == 502_100
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory(torch.device("cpu")) == pytest.approx(of_machine, rel=0.2)
+
+
+@needs_linux
+def test_files_of_any_name_are_found(tmp_path):
+    path = bytes(tmp_path) + b"/\xff \xe2\x80\xa8 x"
+    with open(path, "wb") as file:
+        file.write(bytes(1 << 16))
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
+        shown = torch.frombuffer(mapped, dtype=torch.uint8)
+        assert MappedFiles().show(shown)
+        del shown

@@ -12,7 +12,7 @@ import torch
 
 from dsocr.engine.batch import Batch, Span
 from dsocr.engine.kv_cache import BLOCK, KVPool
-from dsocr.kernels.library import core
+from dsocr.kernels.library import LEVELS, core, cpu_features, load
 from dsocr.model.compiled import compile_decoder
 from dsocr.model.config import read_config
 from dsocr.model.network import Network
@@ -100,14 +100,42 @@ def test_twelve_bits_are_read_as_bfloat16_to_the_last_bit(network):
     network.fast = compile_decoder(network.decoder)
     whole = read(network, torch.bfloat16)
     plain = network.decoder.head(torch.ones(1, network.config.decoder.width, dtype=torch.bfloat16))
-    for _ in shorten(network.decoder):
-        pass
+    shorten(network.decoder)
     assert isinstance(network.decoder.head, TwelveBitLinear)
     short = network.decoder.head(torch.ones(1, network.config.decoder.width, dtype=torch.bfloat16))
     assert torch.equal(short, plain)
     network.fast = compile_decoder(network.decoder)
     for found, wanted in zip(read(network, torch.bfloat16), whole, strict=True):
         assert torch.equal(found, wanted)
+
+
+@needs_core
+@pytest.mark.parametrize(
+    "level", [level for level in LEVELS if level.features <= cpu_features()], ids=lambda it: it.name
+)
+@pytest.mark.parametrize("form", ["float32", "bfloat16", "int8"])
+def test_a_row_is_the_same_to_the_last_bit_with_any_others_and_any_threads(network, form, level, monkeypatch):
+    loaded = load(level)
+    for module in ("kernels.decoder_core", "kernels.quantise"):
+        monkeypatch.setattr(f"dsocr.{module}.core", lambda: loaded)
+    monkeypatch.setattr("dsocr.kernels.decoder_core._PRODUCTS_A_THREAD", 1)
+    if form == "bfloat16":
+        network = network.to(torch.bfloat16)
+    elif form == "int8":
+        quantise(network.decoder, 8)
+    network.fast = compile_decoder(network.decoder)
+    config, count = network.config.decoder, 11
+    pool = KVPool(config.layers, config.kv_heads, config.head_dim, count, network.dtype, CPU)
+    x = torch.randn(count, config.width, generator=torch.Generator().manual_seed(1)).to(network.dtype)
+    spans = [Span([block], 0, 1) for block in range(count)]
+    alone = torch.cat([network.step(x[row : row + 1], Batch(pool, [spans[row]]), [0]) for row in range(count)])
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            assert torch.equal(network.step(x, Batch(pool, spans), list(range(count))), alone)
+    finally:
+        torch.set_num_threads(before)
 
 
 class TestShorteningOnTheWay:
@@ -157,6 +185,32 @@ class TestShorteningOnTheWay:
         network.decoder.norm.weight.requires_grad_(True)
         network.fast = compile_decoder(network.decoder)
         read(network, torch.bfloat16)
+        assert not self.matrices(network)
+
+    @needs_core
+    @needs_linux
+    def test_a_matrix_that_is_no_bfloat16_stays_as_it_is(self, tmp_path, often_asked):
+        network = self.mapped(tmp_path)
+        network.decoder.head.weight.data = network.decoder.head.weight.float()
+        wanted = network.decoder.head.weight.clone()
+        shorten(network.decoder)
+        assert torch.equal(network.decoder.head.weight, wanted)
+        assert self.matrices(network)
+
+    @needs_core
+    @needs_linux
+    def test_where_packing_fails_reading_goes_on(self, tmp_path, often_asked, monkeypatch):
+        def fails(weight, memory):
+            raise RuntimeError("not enough memory: you tried to allocate 5 bytes")
+
+        network = self.mapped(tmp_path)
+        network.fast = compile_decoder(network.decoder)
+        wanted = read(network, torch.bfloat16)
+        network = self.mapped(tmp_path)
+        network.fast = compile_decoder(network.decoder)
+        monkeypatch.setattr("dsocr.model.quantised.pack_twelve", fails)
+        for found, exact in zip(read(network, torch.bfloat16), wanted, strict=True):
+            assert torch.equal(found, exact)
         assert not self.matrices(network)
 
     @needs_core

@@ -217,7 +217,7 @@ void list_twelve(
         const std::uint16_t *x = weight + row * columns;
         const std::uint32_t base = marks[row] >> Twelve::BASE, *end = list + (marks[row + 1] & BELOW);
         std::uint32_t *to = list + (marks[row] & BELOW);
-        for (i64 first = 0; to != end; first += 32) {
+        for (i64 first = 0; to != end && first < columns; first += 32) {
             const i64 behind = std::min(first + 32, columns);
             bool any = false;  // most often none is, which a compiler sees of all at once
             for (i64 k = first; k < behind; ++k) any |= is_listed(x[k], base);

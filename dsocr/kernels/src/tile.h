@@ -25,12 +25,12 @@ enum Format : i64 {
 
 constexpr i64 GROUP = 128;  // columns that share a scale of the activations
 constexpr i64 ROWS = 4;     // rows of a matrix that are read side by side
+constexpr i64 TOKENS = 4;   // activations that meet them at once
 #if defined(__AVX2__) && !defined(__AVX512VNNI__)
 constexpr bool PAIRS = true;  // whether activations are kept as pairs too
 #else
 constexpr bool PAIRS = false;
 #endif
-constexpr i64 TOKENS = 4;   // activations that meet them at once
 // Bytes between what is multiplied and what is fetched: near, of one long stream, and far, of rows side by side (and, with
 // 256-bit vectors, of all).
 constexpr i64 AHEAD = 1024, FAR_AHEAD = 8192;
