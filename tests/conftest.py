@@ -13,11 +13,22 @@ import pytest
 from hypothesis import settings
 from written_pdfs import write_pdf
 
+from dsocr.kernels.library import LEVELS, cpu_features, load
+
 # How long an example takes says more about who else is busy than about the code.
 settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 
 MICRO = Path(__file__).parent / "golden" / "micro"
+
+
+@pytest.fixture(params=[level for level in LEVELS if level.features <= cpu_features()], ids=lambda level: level.name)
+def library(request, monkeypatch):
+    """The compiled core of every instruction set that this machine can run, one after another, where decoders ask for it."""
+    loaded = load(request.param)
+    for module in ("decoder_core", "quantise", "twelve"):
+        monkeypatch.setattr(f"dsocr.kernels.{module}.core", lambda: loaded)
+    return loaded
 
 
 @pytest.fixture

@@ -6,21 +6,12 @@ import pytest
 import torch
 
 from dsocr.kernels.decoder_core import product
-from dsocr.kernels.library import LEVELS, core, cpu_features, load
+from dsocr.kernels.library import core
 from dsocr.kernels.quantise import pack, round_activations, unpack
 
 pytestmark = pytest.mark.skipif(core() is None, reason="the core is not compiled here")
-LEVELS_HERE = [level for level in LEVELS if level.features <= cpu_features()]
 # Rows and columns that end within a tile and within a vector, and those of the release.
 SHAPES = [(7, 40), (271, 320), (130, 1280), (12, 896), (9, 1792), (6, 6848)]
-
-
-@pytest.fixture(params=LEVELS_HERE, ids=lambda level: level.name)
-def library(request, monkeypatch):
-    """Every instruction set that this machine can run, one after another."""
-    loaded = load(request.param)
-    monkeypatch.setattr("dsocr.kernels.decoder_core.core", lambda: loaded)
-    return loaded
 
 
 def drawn(rows, columns):

@@ -6,12 +6,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from dsocr.kernels.library import LEVELS, core, cpu_features, load
+from dsocr.kernels.library import core
 from dsocr.kernels.sheet_attention import sheet_attention
 from dsocr.model.sam import cut_windows, join_windows, spread_table
 
 pytestmark = pytest.mark.skipif(core() is None, reason="the core is not compiled here")
-LEVELS_HERE = [level for level in LEVELS if level.features <= cpu_features()]
 # Sheets, rows, columns, heads, head dim, window: keys that end within a vector, rows that are longer and shorter than
 # one, several blocks of keys, windows that reach over the sheet.
 SHAPES = [
@@ -26,12 +25,6 @@ SHAPES = [
     (1, 20, 20, 5, 32, 14),
     (1, 16, 9, 2, 16, 4),
 ]
-
-
-@pytest.fixture(params=LEVELS_HERE, ids=lambda level: level.name)
-def library(request):
-    """Every instruction set that this machine can run, one after another."""
-    return load(request.param)
 
 
 def drawn(sheets, rows, columns, heads, dim, window):

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from dsocr.kernels.decoder_core import product
 from dsocr.kernels.huge_pages import HugePages
-from dsocr.kernels.library import LEVELS, core, cpu_features, load
+from dsocr.kernels.library import core
 from dsocr.kernels.twelve import GROUP, pack_twelve, pack_twelve_plain, unpack_twelve
 
 needs_core = pytest.mark.skipif(core() is None, reason="the core is not compiled here")
-LEVELS_HERE = [level for level in LEVELS if level.features <= cpu_features()]
 # Rows and columns that end within four and within a group, and those of the release.
 SHAPES = [(7, 40), (1, 1000), (271, 320), (130, 1280), (12, 896), (9, 1792), (6, 6848)]
 
@@ -77,26 +76,16 @@ def test_what_would_be_listed_for_the_most_part_is_refused(pack):
     assert pack(torch.zeros(1, (1 << 15) + 1, dtype=torch.bfloat16)) is None
 
 
-def library(level, monkeypatch):
-    loaded = load(level)
-    for module in ("decoder_core", "twelve"):
-        monkeypatch.setattr(f"dsocr.kernels.{module}.core", lambda: loaded)
-
-
 @needs_core
-@pytest.mark.parametrize("level", LEVELS_HERE, ids=lambda level: level.name)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_core_packs_as_the_plain_twin_does(shape, level, monkeypatch):
-    library(level, monkeypatch)
+def test_every_core_packs_as_the_plain_twin_does(library, shape):
     weight = drawn(*shape)
     same(pack_twelve(weight, HugePages()), pack_twelve_plain(weight))
 
 
 @needs_core
-@pytest.mark.parametrize("level", LEVELS_HERE, ids=lambda level: level.name)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_products_are_those_of_the_weights_themselves(shape, level, monkeypatch):
-    library(level, monkeypatch)
+def test_products_are_those_of_the_weights_themselves(library, shape):
     weight = drawn(*shape)
     packed = pack_twelve(weight)
     for count in (1, 2, 3, 4, 9):

@@ -12,7 +12,7 @@ import torch
 
 from dsocr.engine.batch import Batch, Span
 from dsocr.engine.kv_cache import BLOCK, KVPool
-from dsocr.kernels.library import LEVELS, core, cpu_features, load
+from dsocr.kernels.library import core
 from dsocr.model.compiled import compile_decoder
 from dsocr.model.config import read_config
 from dsocr.model.network import Network
@@ -110,14 +110,8 @@ def test_twelve_bits_are_read_as_bfloat16_to_the_last_bit(network):
 
 
 @needs_core
-@pytest.mark.parametrize(
-    "level", [level for level in LEVELS if level.features <= cpu_features()], ids=lambda it: it.name
-)
 @pytest.mark.parametrize("form", ["float32", "bfloat16", "int8"])
-def test_a_row_is_the_same_to_the_last_bit_with_any_others_and_any_threads(network, form, level, monkeypatch):
-    loaded = load(level)
-    for module in ("kernels.decoder_core", "kernels.quantise"):
-        monkeypatch.setattr(f"dsocr.{module}.core", lambda: loaded)
+def test_a_row_is_the_same_to_the_last_bit_with_any_others_and_any_threads(library, network, form, monkeypatch):
     monkeypatch.setattr("dsocr.kernels.decoder_core._PRODUCTS_A_THREAD", 1)
     if form == "bfloat16":
         network = network.to(torch.bfloat16)

@@ -1,7 +1,8 @@
 // The decoder's whole pass in one call: rows of several requests in, their hidden states and logits out.
 //
 // Every number of an answer is summed in an order that depends on neither the other rows of the pass nor the number
-// of threads, so a request reads the same alone and in a batch. Weights are streamed once for each pass; activations stay float32 between the products and take the form that a matrix asks for just before it.
+// of threads, so a request reads the same alone and in a batch. Weights are streamed once for each pass; activations
+// stay float32 between the products and take the form that a matrix asks for just before it.
 
 #include <algorithm>
 #include <cmath>

@@ -9,7 +9,6 @@
 
 namespace {
 
-constexpr i64 CHUNK = GROUP;        // columns are filled up to a multiple of this
 constexpr float TINY = 6.103515625e-5f;  // the least number a half holds in full
 
 inline float number(const void *row, i64 column, i64 is_bfloat16) {
@@ -63,14 +62,14 @@ namespace {
 
 // Calls work(row, chunk, the chunk's 128 numbers) for each chunk of each row.
 template <class Work> void chunks(const void *weight, i64 is_bfloat16, i64 rows, i64 columns, i64 threads, Work work) {
-    const i64 count = (columns + CHUNK - 1) / CHUNK;
+    const i64 count = padded(columns) / GROUP;
     (void)threads;
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (i64 row = 0; row < rows; ++row) {
         const char *at = static_cast<const char *>(weight) + row * columns * (is_bfloat16 ? 2 : 4);
         for (i64 chunk = 0; chunk < count; ++chunk) {
-            float x[CHUNK] = {};
-            const i64 start = chunk * CHUNK, used = std::min(CHUNK, columns - start);
+            float x[GROUP] = {};
+            const i64 start = chunk * GROUP, used = std::min(GROUP, columns - start);
             for (i64 k = 0; k < used; ++k) x[k] = number(at, start + k, is_bfloat16);
             work(row, row * count + chunk, x);
         }
@@ -82,24 +81,24 @@ template <class Work> void chunks(const void *weight, i64 is_bfloat16, i64 rows,
 void pack_int8(
     const void *weight, i64 is_bfloat16, i64 rows, i64 columns, std::uint8_t *data, std::uint16_t *scales, i64 threads) {
     chunks(weight, is_bfloat16, rows, columns, threads, [=](i64, i64 at, const float *x) {
-        std::int32_t rounded[CHUNK];
-        scales[at] = narrow(largest(x, CHUNK) / 127);
-        round_to(x, CHUNK, widen(scales[at]), -127, 127, rounded);
-        for (i64 k = 0; k < CHUNK; ++k) data[at * CHUNK + k] = std::uint8_t(rounded[k] + 128);
+        std::int32_t rounded[GROUP];
+        scales[at] = narrow(largest(x, GROUP) / 127);
+        round_to(x, GROUP, widen(scales[at]), -127, 127, rounded);
+        for (i64 k = 0; k < GROUP; ++k) data[at * GROUP + k] = std::uint8_t(rounded[k] + 128);
     });
 }
 
 void pack_int4(
     const void *weight, i64 is_bfloat16, i64 rows, i64 columns, std::uint8_t *data, std::uint16_t *scales, i64 threads) {
     chunks(weight, is_bfloat16, rows, columns, threads, [=](i64, i64 at, const float *x) {
-        std::int32_t rounded[CHUNK];
+        std::int32_t rounded[GROUP];
         for (i64 group = 0; group < 4; ++group) {
             scales[at * 4 + group] = to_half(extreme(x + group * 32, 32) / -8);
             round_to(x + group * 32, 32, half_to_float(scales[at * 4 + group]), -8, 7, rounded + group * 32);
         }
-        for (i64 k = 0; k < CHUNK / 2; ++k) {
+        for (i64 k = 0; k < GROUP / 2; ++k) {
             const std::int32_t *first = rounded + k / 4 % 4 * 32 + k / 16 * 4 + k % 4;
-            data[at * CHUNK / 2 + k] = std::uint8_t((first[0] + 8) | ((first[16] + 8) << 4));
+            data[at * GROUP / 2 + k] = std::uint8_t((first[0] + 8) | ((first[16] + 8) << 4));
         }
     });
 }

@@ -199,8 +199,9 @@ template <int T> struct Products : Tile<T> {
         return _mm512_set1_ps(factors[g]);
     }
 
-    template <bool FOUR> void side_by_side(__m512 (*all)[T]) const {
+    template <bool FOUR> void run_few_bits() const {
         const i64 groups = padded(m.columns) / GROUP, before = ahead() * m.stride;
+        fetch_scales(groups * (FOUR ? 8 : 2));
         alignas(64) float factors[ROWS][T][16];
         __m512 sums[ROWS][T] = {};
         for (i64 start = 0; start < groups; start += AT_ONCE<FOUR>) {
@@ -237,16 +238,6 @@ template <int T> struct Products : Tile<T> {
                 }
             }
         }
-#pragma GCC unroll 4
-        for (i64 r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-            for (int t = 0; t < T; ++t) all[r][t] = sums[r][t];
-    }
-
-    template <bool FOUR> void run_few_bits() const {
-        fetch_scales(padded(m.columns) / GROUP * (FOUR ? 8 : 2));
-        __m512 sums[ROWS][T];
-        side_by_side<FOUR>(sums);
         store(sums);
     }
 
