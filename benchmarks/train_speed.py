@@ -53,7 +53,7 @@ def timed(trainer: Trainer, stage: Stage, kind: str, steps: int) -> str:
     began = time.perf_counter()
     batch = trainer.sheets(stage, 0)
     drawn = time.perf_counter() - began
-    trainer._sheets, trainer._looked = itertools.repeat(batch), {}
+    trainer._sheets, trainer._shown = itertools.repeat(batch), {}
     first = waited(trainer, stage, 1)
     waited(trainer, stage, min(2, steps))
     each = waited(trainer, stage, steps) / steps
@@ -70,6 +70,7 @@ def waited(trainer: Trainer, stage: Stage, steps: int) -> float:
     began = time.perf_counter()
     for _ in range(steps):
         shown = trainer.train_step(stage)
+        trainer._shown.clear()
         trainer._looked.clear()
     shown["norm"].item()
     return time.perf_counter() - began

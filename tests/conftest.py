@@ -26,7 +26,7 @@ MICRO = Path(__file__).parent / "golden" / "micro"
 def library(request, monkeypatch):
     """The compiled core of every instruction set that this machine can run, one after another, where decoders ask for it."""
     loaded = load(request.param)
-    for module in ("decoder_core", "quantise", "twelve"):
+    for module in ("decoder_core", "learned_rows", "quantise", "twelve"):
         monkeypatch.setattr(f"dsocr.kernels.{module}.core", lambda: loaded)
     return loaded
 

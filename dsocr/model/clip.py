@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dsocr.kernels.learned_attention import learned_attention, learns_attention
 from dsocr.model.config import ClipConfig
 from dsocr.model.sam import resize_table
 
@@ -58,7 +59,11 @@ class ClipLayer(nn.Module):
         batch, count, width = tokens.shape
         qkv = self.qkv(self.attention_norm(tokens)).reshape(batch, count, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [b, heads, n, head dim]
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, count, width)
+        if learns_attention(q):
+            attended = learned_attention(q, k, v, q.shape[-1] ** -0.5)
+        else:
+            attended = F.scaled_dot_product_attention(q, k, v)
+        attended = attended.transpose(1, 2).reshape(batch, count, width)
         tokens = tokens + self.out(attended)
         result: Tensor = tokens + self.mlp_out(quick_gelu(self.mlp_in(self.mlp_norm(tokens))))
         return result

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dsocr.kernels.learned_attention import learned_attention, learns_attention
 from dsocr.model.config import PATCH_PX, SamConfig
 
 _SMALL_SHEET = 256  # places; a window has 196
@@ -93,7 +94,7 @@ class RelativeAttention(nn.Module):
         q, k, v = qkv.permute(2, 3, 0, 1, 4)  # each [heads, b, h·w, head dim]
         by_row, by_column = self.tables_for(rows, columns)
         # The bias is as large as the attention matrix: over a whole sheet only one head's is alive.
-        together = self.heads if _fuses(q) or rows * columns <= _SMALL_SHEET else 1
+        together = self.heads if _fuses(q) or learns_attention(q) or rows * columns <= _SMALL_SHEET else 1
         parts = zip(q.split(together), k.split(together), v.split(together), strict=True)
         attended = [self._attend(*part, by_row, by_column) for part in parts]
         joined = torch.cat(attended).permute(1, 2, 0, 3)  # [b, h·w, heads, head dim]
@@ -122,6 +123,8 @@ class RelativeAttention(nn.Module):
         held = torch.cat([k, _whereabouts(by_row, by_column).to(k).expand(*k.shape[:2], -1, -1)], dim=-1)
         if _fuses(q):
             return attend_fused(asking, held, v)
+        if learns_attention(asking):
+            return learned_attention(asking, held, v, 1.0)
         weights = (asking @ held.transpose(-1, -2)).softmax(-1).to(v.dtype)
         return weights @ v
 

@@ -43,8 +43,8 @@ from dsocr.training.pairs import deal
 from dsocr.training.recipe import Recipe, Stage
 from dsocr.training.rollouts import write_down
 from dsocr.training.sheets.batches import SheetBatch, sheet_batch
-from dsocr.training.sheets.kinds import KINDS, pages_in
-from dsocr.training.sheets.loss import sheet_loss
+from dsocr.training.sheets.kinds import KINDS, characters_of, pages_in
+from dsocr.training.sheets.loss import Looked, look, sheet_loss
 from dsocr.training.sheets.supply import free_cores, supply
 from dsocr.training.slips import Written
 
@@ -83,7 +83,8 @@ class Trainer:
         self.optimiser: torch.optim.Optimizer | None = None
         self.spent = 0.0  # seconds of the stage
         self._sheets: Iterator[SheetBatch] | None = None
-        self._looked: dict[int, SheetBatch] = {}
+        self._shown: dict[int, SheetBatch] = {}
+        self._looked: dict[int, Looked] = {}
         self._kept: dict[int, tuple[Features, PageBatch]] = {}
         self._rolled: dict[int, list[Written]] = {}
 
@@ -97,6 +98,7 @@ class Trainer:
             self.stage, self.step, self.optimiser, self.spent = self.stage + 1, 0, None, 0.0
             self._kept.clear()
             self._rolled.clear()
+            self._shown.clear()
             self._looked.clear()
             self._sheets = None
             self.save()
@@ -216,7 +218,8 @@ class Trainer:
             sheets = self._sheet_batch(stage, place)
             fade = min(1.0, (1 - self.done(stage)) / max(1e-9, 1 - stage.fade_from))
             compiled = self.recipe.compiled and self.network.device.type == "cuda"
-            return sheet_loss(self.pupil, self.heads, sheets, stage, fade, compiled=compiled)
+            looked = self._looked_at(stage, place, sheets, compiled) if not stage.sam else None
+            return sheet_loss(self.pupil, self.heads, sheets, stage, fade, looked=looked, compiled=compiled)
         if stage.show == "crops":
             alike, own = self._chances(place)
             side = choose(alike, stage.crops)
@@ -265,17 +268,25 @@ class Trainer:
     def _sheet_batch(self, stage: Stage, place: int) -> SheetBatch:
         """The sheets that are shown at a place of the stage, on the device."""
         number = number_at(stage, self.recipe.seed, self.stage, place)
-        if number in self._looked:
-            return self._looked[number]
+        if number in self._shown:
+            return self._shown[number]
         if self._sheets is None:
             newest = -(-place // stage.seen)
             self._sheets = supply(lambda at: self.sheets(stage, at), newest, free_cores(self.network.device))
         # A run that goes on may ask for one that was drawn before it was killed.
         batch = next(self._sheets) if place % stage.seen == 0 else self.sheets(stage, number)
         on_cpu = self.network.device.type == "cpu"
-        self._looked[number] = (batch.trimmed() if on_cpu else batch).to(self.network.device)
-        if len(self._looked) > stage.pool:
-            del self._looked[min(self._looked)]
+        self._shown[number] = (batch.trimmed() if on_cpu else batch).to(self.network.device)
+        if len(self._shown) > stage.pool:
+            del self._shown[min(self._shown)]
+        return self._shown[number]
+
+    def _looked_at(self, stage: Stage, place: int, sheets: SheetBatch, compiled: bool) -> Looked:
+        """What a SAM that rests makes of the sheets at a place of the stage, kept as long as they are."""
+        number = number_at(stage, self.recipe.seed, self.stage, place)
+        if number not in self._looked:
+            self._looked[number] = look(self.pupil.deep_encoder, sheets, learns=False, compiled=compiled)
+            self._looked = {known: looked for known, looked in self._looked.items() if known in self._shown}
         return self._looked[number]
 
     def sheets(self, stage: Stage, number: int) -> SheetBatch:
@@ -283,13 +294,14 @@ class Trainer:
         alike, own = self._chances(number)
         kind = choose(alike, stage.kinds)
         count = pages_in(stage.places, KINDS[kind])
+        characters = characters_of(alike, KINDS[kind], stage.full)  # as many in all workers, or they would wait
         return sheet_batch(
             own,
             self._shop(own, stage),
             kind,
             count,
             weights=stage.text,
-            crowded=stage.full,
+            characters=characters,
             corrupted=stage.corrupted,
             slips=stage.slips,
         )

@@ -55,7 +55,7 @@ def loss_of(run, stage: Stage):
         crops = crop_batch(random.Random(0), run.shop, 1, 128, (1.0, 1.5))
         return lambda: crop_loss(run.network, run.heads, crops, stage)[0]
     if stage.show == "sheets":
-        sheets = run.sheets(stage, 0)
+        sheets = run.sheets(stage, 1)  # of number 0, a router's choice is too close to call
         return lambda: sheet_loss(run.network, run.heads, sheets, stage, 1.0)[0]
     batch, eye = run.pages(stage, 0), run.network.deep_encoder
     forced = torch.zeros(len(batch.layouts), dtype=torch.bool)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from dsocr.kernels.learned_rows import gate_rows
+from dsocr.kernels.library import core
 from dsocr.model.moe import MixtureOfExperts
 from dsocr.training.losses import balance
 from dsocr.training.recipe import Stage
 from dsocr.training.sheets import loss as room
 from dsocr.training.sheets.batches import look_at, sheet_batch
-from dsocr.training.sheets.loss import all_experts, arrange, sheet_loss
+from dsocr.training.sheets.kinds import KINDS
+from dsocr.training.sheets.loss import all_experts, arrange, look, sheet_loss
 
 STAGE = Stage("sheets", 4, 1e-3, "sheets", sam=True, dense=0.5, guide=0.5, balance=0.0)
 
 
 def drawn(shop, kind, count=2):
-    asked = {"weights": None, "crowded": 0.3, "corrupted": 0.1, "slips": 0.0}
+    asked = {"weights": None, "characters": KINDS[kind].characters[1] // 2, "corrupted": 0.1, "slips": 0.0}
     return sheet_batch(random.Random(2), shop, kind, count, **asked)
 
 
@@ -74,6 +78,47 @@ def test_pieces_for_a_compiler_give_the_same_loss_and_gradients(trainer, shop, m
     assert {len(given[1]) for given in stacks if given[1].ndim == 4} == {2}
     for one, other in zip(whole, pieces, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["tiny", "sheets"])
+def test_the_compiled_core_gives_the_same_loss_and_gradients(trainer, shop, kind, monkeypatch):
+    """As plain products in bfloat16 do, both beside float32."""
+    if core() is None:
+        pytest.skip("the core is not compiled here")
+    run, batch = trainer(STAGE), drawn(shop, kind)
+    run.network.requires_grad_(True)
+
+    def learnt(in_bfloat16):
+        run.network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=in_bfloat16):
+            loss, _ = sheet_loss(run.network, run.heads, batch, STAGE, 1.0)
+        loss.backward()
+        return loss.item(), torch.cat([p.grad.flatten() for p in run.network.parameters() if p.grad is not None])
+
+    exact, right = learnt(in_bfloat16=False)
+    taken = []
+    monkeypatch.setattr(room, "gate_rows", lambda *given: taken.append(given) or gate_rows(*given))
+    fast, seen = learnt(in_bfloat16=True)
+    assert taken
+    monkeypatch.setattr(room, "learns_rows", lambda rows: False)
+    for module in ("clip", "decoder", "sam"):
+        monkeypatch.setattr(f"dsocr.model.{module}.learns_attention", lambda q: False)
+    plain, other = learnt(in_bfloat16=True)
+    assert fast == pytest.approx(exact, rel=0.01)
+    assert plain == pytest.approx(exact, rel=0.01)
+    assert (seen - right).norm() < 1.5 * (other - right).norm() + 0.01 * right.norm()
+
+
+def test_what_a_resting_eye_has_seen_serves_again(trainer, shop):
+    stage = replace(STAGE, sam=False)
+    run, batch = trainer(stage), drawn(shop, "sheets")
+    looked = look(run.network.deep_encoder, batch, learns=False)
+    assert looked.sheet is None
+    once, shown = sheet_loss(run.network, run.heads, batch, stage, 1.0)
+    again, _ = sheet_loss(run.network, run.heads, batch, stage, 1.0, looked=looked)
+    assert again.item() == once.item()
+    assert "token" in shown
+    assert "patch" not in shown
 
 
 def test_places_that_nobody_fills_teach_nothing(trainer, shop):

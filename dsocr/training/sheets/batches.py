@@ -25,8 +25,9 @@ from dsocr.training.slips import Written, slip
 from dsocr.training.text import ALPHABET
 from dsocr.views import PIXELS_PER_TOKEN, VisionLayout
 
-ASKED = 96  # places of each page's text that the gaze is asked at
+ASKED = 48  # places of each page's text that the gaze is asked at
 _CLASS = {character: index + 1 for index, character in enumerate(ALPHABET)}
+_TRIMMED = 64  # places: rows of a batch are cut to a multiple
 _SPECIAL = re.compile(r"<[^<>]*>")
 _CUBIC = -0.5  # the parameter of Pillow's bicubic filter
 
@@ -71,11 +72,12 @@ class SheetBatch:
         return self._with(lambda tensor: tensor.to(device, non_blocking=True))
 
     def trimmed(self) -> SheetBatch:
-        """The same without the places that no row fills: less to do, but of as many shapes as there are lengths.
+        """The same with few places that no row fills: less to do, but of more shapes.
 
         They teach nothing, but that the routers' balance loss is a mean over all places.
         """
         most = int((self.targets >= 0).any(0).nonzero().max()) + 1
+        most += -most % _TRIMMED
         return replace(self, ids=self.ids[:, :most], targets=self.targets[:, :most])
 
     def _with(self, change: object) -> SheetBatch:
@@ -93,11 +95,11 @@ def sheet_batch(
     count: int,
     *,
     weights: Mapping[str, float] | None,
-    crowded: float,
+    characters: int,
     corrupted: float,
     slips: float,
 ) -> SheetBatch:
-    """Draw `count` pages of a kind; crowded: the chance of one with about as much text as a row of the batch holds."""
+    """Draw `count` pages of a kind with up to so many characters each, and not many fewer."""
     asked_for, mode = KINDS[kind], get_mode(KINDS[kind].mode)
     grid = rng.choice(asked_for.grids)
     layout = _layout(mode, grid)
@@ -106,7 +108,7 @@ def sheet_batch(
     for _ in range(count):
         prompt = rng.choice(shop.prompts)
         sheet = draw_sheet(
-            rng, shop.source, shop.fonts, _plan(rng, asked_for, mode, grid, weights, crowded, flat=prompt == "ocr")
+            rng, shop.source, shop.fonts, _plan(rng, asked_for, mode, grid, weights, characters, flat=prompt == "ocr")
         )
         ids, spots = _spelled(shop.tokenizer, write_down(sheet, prompt))
         start = shop.tokenizer.prompt_ids(resolve_prompt(prompt), [len(layout)])
@@ -182,13 +184,12 @@ def _plan(
     mode: Mode,
     grid: tuple[int, int],
     weights: Mapping[str, float] | None,
-    crowded: float,
+    most: int,
     *,
     flat: bool,
 ) -> Plan:
     size = rng.randint(17, 33)
-    full = rng.random() < crowded
-    characters = rng.randint(kind.characters[1] * 3 // 4, kind.characters[1]) if full else rng.randint(*kind.characters)
+    characters = round(most * rng.uniform(0.8, 1.0))
     while True:
         width = rng.randint(*kind.width)
         if grid[0]:

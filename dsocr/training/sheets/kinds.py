@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,6 +31,12 @@ KINDS: Mapping[str, Kind] = {
     "sheets": Kind("gundam", 3456, (1060, 1360), (0, 0), (900, 2350), ((2, 3), (2, 3), (2, 3), (2, 3), (2, 2), (3, 2))),
 }
 RATIOS = {(2, 3): (1.36, 1.5), (2, 2): (0.94, 1.06), (3, 2): (0.65, 0.72)}
+
+
+def characters_of(rng: random.Random, kind: Kind, crowded: float) -> int:
+    """How many characters the pages of a batch have at most; crowded: the chance of about as many as its rows hold."""
+    fewest, most = kind.characters
+    return rng.randint(max(fewest, most * 3 // 4), most) if rng.random() < crowded else rng.randint(fewest, most)
 
 
 def pages_in(places: int, kind: Kind) -> int:

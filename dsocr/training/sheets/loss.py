@@ -8,6 +8,7 @@ plain network.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from math import gcd
 from typing import Any, cast
@@ -16,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dsocr.kernels.learned_rows import gate_rows, learns_rows, norm_rows, turn_rows
 from dsocr.model.clip import ClipLayer
-from dsocr.model.config import DecoderConfig
-from dsocr.model.decoder import DecoderLayer, causal_attention, rope_tables, rotate
+from dsocr.model.decoder import DecoderLayer, RMSNorm, causal_attention, rope_tables, rotate
 from dsocr.model.deep_encoder import DeepEncoder
 from dsocr.model.moe import MixtureOfExperts, SwiGLU
 from dsocr.model.network import Network
@@ -33,48 +34,80 @@ _STACK, _SMALL_STACK, _SMALL = 16, 32, 640  # views in a stack; more of sides up
 _Step = Callable[..., Any]
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What SAM makes of a batch: features of the overviews and of the tiles (the same where there are none).
+
+    sheet: the patches of what has labels, before they are compressed; None where nothing is to be learned from them.
+    """
+
+    wide: Tensor
+    close: Tensor
+    sheet: Tensor | None
+
+
+def look(eye: DeepEncoder, batch: SheetBatch, *, learns: bool, compiled: bool = False) -> Looked:
+    """SAM's features of a batch; learns: with gradients."""
+    with torch.autocast(batch.paper.device.type, enabled=False):  # bfloat16 has too few digits for pixels
+        overviews, tiles = look_at(batch, eye.newline.dtype)
+    with torch.set_grad_enabled(learns):
+        sheet, wide = _look(eye, overviews, compiled)
+        close = wide
+        if batch.grid[0]:
+            sheet, close = _look(eye, tiles, compiled)
+    return Looked(wide, close, sheet if learns else None)
+
+
 def sheet_loss(
-    network: Network, heads: Heads, batch: SheetBatch, stage: Stage, fade: float, *, compiled: bool = False
+    network: Network,
+    heads: Heads,
+    batch: SheetBatch,
+    stage: Stage,
+    fade: float,
+    *,
+    looked: Looked | None = None,
+    compiled: bool = False,
 ) -> tuple[Tensor, Shown]:
-    """The loss of a batch on its device, and figures for the log; fade: what training-only losses count, 1 to 0."""
+    """The loss of a batch on its device, and figures for the log; fade: what training-only losses count, 1 to 0.
+
+    looked: what SAM made of it, where that is known from before.
+    """
     eye, layout = network.deep_encoder, batch.layout
-    with torch.autocast(network.device.type, enabled=False):  # bfloat16 has too few digits for pixels
-        overviews, tiles = look_at(batch, network.dtype)
+    looked = looked or look(eye, batch, learns=stage.sam, compiled=compiled)
     tiled = bool(batch.grid[0])
-    with torch.set_grad_enabled(stage.sam):
-        wide_sheet, wide_features = _look(eye, overviews, compiled)
-        close_sheet, close_features = _look(eye, tiles, compiled) if tiled else (wide_sheet, wide_features)
-    wide = _fuse(eye, wide_features, compiled)
-    close = _fuse(eye, close_features, compiled) if tiled else wide
+    wide = _fuse(eye, looked.wide, compiled)
+    close = _fuse(eye, looked.close, compiled) if tiled else wide
     total, shown = wide.new_zeros((), dtype=torch.float32), Shown()
     if stage.dense * fade:
-        near, near_right = cell_loss(heads.dense.patch_logits(close_sheet), batch.labels.long())
-        far, far_right = cell_loss(heads.dense.token_logits(close), batch.labels.long())
-        total = total + stage.dense * fade * (near + far)
-        shown |= {"patch": near_right, "token": far_right}
+        far, shown["token"] = cell_loss(heads.dense.token_logits(close), batch.labels.long())
+        total = total + stage.dense * fade * far
+        if looked.sheet is not None:
+            near, shown["patch"] = cell_loss(heads.dense.patch_logits(looked.sheet), batch.labels.long())
+            total = total + stage.dense * fade * near
     if not stage.decoder:
         return total, shown
     vision = arrange(batch, wide, close if tiled else None, eye)
     seen = len(layout)
     x = network.decoder.embed(batch.ids).to(torch.float32)
     x = torch.cat([x[:, :1], vision.float(), x[:, 1 + seen :]], dim=1)
-    hidden, given, even = read(network, x, compiled)
-    logits, targets = network.decoder.logits(hidden[:, seen:]), batch.targets[:, seen:]
+    reading = read(network, x, compiled)
+    logits, targets = network.decoder.logits(reading.hidden[:, seen:]), batch.targets[:, seen:]
     loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
     told = targets >= 0
     right = ((logits.detach().argmax(-1) == targets) & told).sum() / told.sum().clamp(min=1)
     shown |= {"loss": loss.detach(), "right": right}
-    total = total + loss + stage.balance * even
+    total = total + loss + stage.balance * reading.even
     if stage.guide * fade:
-        guided, more = _guided_loss(network, heads, given, batch)
+        guided, more = _guided_loss(network, heads, reading, batch)
         total, shown = total + stage.guide * fade * guided, shown | more
     return total, shown
 
 
-def _guided_loss(network: Network, heads: Heads, given: list[Tensor], batch: SheetBatch) -> tuple[Tensor, Shown]:
+def _guided_loss(network: Network, heads: Heads, reading: Reading, batch: SheetBatch) -> tuple[Tensor, Shown]:
     """How little the guided layers look at the next character, and how badly the layer after them knows its cell."""
+    given = reading.given
     guided = [index for index in GUIDED_LAYERS if index < len(given)]
-    gazes = {index: gaze_loss(_layer(network, index), given[index], batch, network.config.decoder) for index in guided}
+    gazes = {index: gaze_loss(*reading.looks[index], batch) for index in guided}
     total = torch.stack(list(gazes.values())).mean()
     shown = {f"gaze {index}": each.detach() for index, each in gazes.items()}
     after = guided[-1] + 1
@@ -101,28 +134,72 @@ def arrange(batch: SheetBatch, wide: Tensor, close: Tensor | None, eye: DeepEnco
     return torch.cat([*parts, separator.expand(pages, 1, width)], dim=1)
 
 
-def read(network: Network, x: Tensor, compiled: bool) -> tuple[Tensor, list[Tensor], Tensor]:
-    """Embeddings [b, n, width] → hidden states, what each layer was given, and the sum of the balance losses."""
+@dataclass(frozen=True)
+class Reading:
+    """What the decoder makes of a batch: hidden states and what each layer was given [b, n, width].
+
+    looks: each layer's queries and keys [b, heads, n, dim]; even: the sum of the balance losses.
+    """
+
+    hidden: Tensor
+    given: list[Tensor]
+    looks: list[tuple[Tensor, Tensor]]
+    even: Tensor
+
+
+def read(network: Network, x: Tensor, compiled: bool) -> Reading:
+    """Embeddings [b, n, width] through the decoder."""
     decoder = network.decoder
     pages, places, width = x.shape
     config = decoder.config
     cos, sin = rope_tables(torch.arange(places, device=x.device), config, x)
-    cos, sin = (each.repeat(pages, 1)[:, None] for each in (cos, sin))
+    cos, sin = (each.repeat(pages, 1) for each in (cos, sin))
     rows = x.reshape(-1, width)
-    given: list[Tensor] = []
+    given, looks = list[Tensor](), list[tuple[Tensor, Tensor]]()
     even = x.new_zeros(())
     for layer in decoder.layers:
         assert isinstance(layer, DecoderLayer)
         given.append(rows.reshape(pages, places, width))
-        q, k, v = _chosen(before_attention, compiled)(layer, rows, cos, sin)
-        heads = [part.reshape(pages, places, -1, config.head_dim).transpose(1, 2) for part in (q, k, v)]
-        attended = causal_attention(*heads).transpose(1, 2).reshape(-1, config.heads * config.head_dim)
+        q, k, v = _asked(layer, rows, (cos, sin), pages, compiled)
+        looks.append((q, k))
+        attended = causal_attention(q, k, v).transpose(1, 2).reshape(-1, config.heads * config.head_dim)
         if isinstance(layer.ffn, MixtureOfExperts):
             rows, own = _chosen(after_with_experts, compiled)(layer, rows, attended)
             even = even + own
         else:
             rows = _chosen(after_attention, compiled)(layer, rows, attended)
-    return decoder.norm(rows.reshape(pages, places, width)), given, even
+    return Reading(decoder.norm(rows.reshape(pages, places, width)), given, looks, even)
+
+
+def _asked(
+    layer: DecoderLayer, rows: Tensor, rope: tuple[Tensor, Tensor], pages: int, compiled: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows [b · n, width] → rotated q, k and plain v, each [b, heads, n, head dim]."""
+    dim = rope[0].shape[-1]
+    if learns_rows(rows):
+        attention, normed = layer.attention, norm(layer.attention_norm, rows)
+        q, k = (turn_rows(part(normed), rope, pages, dim) for part in (attention.q, attention.k))
+        return q, k, turn_rows(attention.v(normed), None, pages, dim)
+    q, k, v = _chosen(before_attention, compiled)(layer, rows, *(each[:, None] for each in rope))
+    return tuple(part.reshape(pages, len(rows) // pages, -1, dim).transpose(1, 2) for part in (q, k, v))
+
+
+def norm(own: RMSNorm, rows: Tensor) -> Tensor:
+    """RMSNorm of rows [n, width]."""
+    return norm_rows(rows, own.weight, own.eps) if learns_rows(rows) else cast(Tensor, own(rows))
+
+
+def gated(gate: Tensor, up: Tensor, share: Tensor | None = None) -> Tensor:
+    """silu(gate) · up [n, width]; the columns of each expert by its share [n, experts]."""
+    if learns_rows(gate):
+        return gate_rows(gate, up, share)
+    inner = F.silu(gate) * up
+    return inner if share is None else (inner.reshape(*share.shape, -1) * share[..., None].to(inner.dtype)).flatten(1)
+
+
+def feed(ffn: SwiGLU, rows: Tensor) -> Tensor:
+    """As SwiGLU."""
+    return cast(Tensor, ffn.down(gated(ffn.gate(rows), ffn.up(rows))))
 
 
 def before_attention(layer: DecoderLayer, rows: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,13 +214,13 @@ def before_attention(layer: DecoderLayer, rows: Tensor, cos: Tensor, sin: Tensor
 def after_attention(layer: DecoderLayer, rows: Tensor, attended: Tensor) -> Tensor:
     """What attention gathered [n, width] is taken in, and the feed-forward follows."""
     rows = rows + layer.attention.out(attended)
-    return rows + cast(Tensor, layer.ffn(layer.ffn_norm(rows)))
+    return rows + feed(cast(SwiGLU, layer.ffn), norm(layer.ffn_norm, rows))
 
 
 def after_with_experts(layer: DecoderLayer, rows: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
     """The same with a mixture of experts, all of which are asked; and the router's balance loss."""
     rows = rows + layer.attention.out(attended)
-    mixed, even = all_experts(cast(MixtureOfExperts, layer.ffn), layer.ffn_norm(rows))
+    mixed, even = all_experts(cast(MixtureOfExperts, layer.ffn), norm(layer.ffn_norm, rows))
     return rows + mixed, even
 
 
@@ -163,25 +240,16 @@ def all_experts(moe: MixtureOfExperts, x: Tensor) -> tuple[Tensor, Tensor]:
     share = torch.zeros_like(probabilities).scatter(1, chosen, top * moe.scale)
     asked = (share.detach() > 0).float().mean(0) / moe.per_token
     even = len(experts) * (asked * probabilities.mean(0)).sum()
-    inner = F.silu(F.linear(x, gate)) * F.linear(x, up)
-    weighted = inner.reshape(len(x), len(experts), -1) * share[..., None].to(inner.dtype)
-    return F.linear(weighted.flatten(1), down) + moe.shared(x), even
+    return F.linear(gated(F.linear(x, gate), F.linear(x, up), share), down) + feed(moe.shared, x), even
 
 
-def gaze_loss(layer: DecoderLayer, given: Tensor, batch: SheetBatch, config: DecoderConfig) -> Tensor:
+def gaze_loss(q: Tensor, k: Tensor, batch: SheetBatch) -> Tensor:
     """How little all heads but the last look at the place of the next character, at the places that are asked."""
-    attention = layer.attention
-    normed = layer.attention_norm(given)
-    pages, places, _ = normed.shape
-    dim = config.head_dim
-    cos, sin = rope_tables(torch.arange(places, device=given.device), config, normed)
+    places, dim = k.shape[2:]
     asked = batch.asked.clamp(min=0)
-    q = attention.q(_at(normed, batch.asked)).reshape(pages, asked.shape[1], -1, dim)
-    k = attention.k(normed).reshape(pages, places, -1, dim)
-    q = _turned(q, cos[asked][:, :, None], sin[asked][:, :, None]).transpose(1, 2)[:, :-1]
-    k = _turned(k, cos[:, None], sin[:, None]).transpose(1, 2)[:, :-1]
-    logits = (q @ k.transpose(-1, -2)).float() * dim**-0.5  # [b, heads - 1, asked, places]
-    later = torch.arange(places, device=given.device) > asked[..., None]
+    q = q[:, :-1].gather(2, asked[:, None, :, None].expand(-1, q.shape[1] - 1, -1, dim))
+    logits = (q @ k[:, :-1].transpose(-1, -2)).float() * dim**-0.5  # [b, heads - 1, asked, places]
+    later = torch.arange(places, device=k.device) > asked[..., None]
     logits = logits.masked_fill(later[:, None], float("-inf"))
     wanted = batch.places[:, None].expand(-1, logits.shape[1], -1)
     return F.cross_entropy(logits.flatten(0, 2), wanted.flatten(), ignore_index=-100)
