@@ -1,6 +1,6 @@
 """How long a step of training takes for every kind of whole page, and how fast other processes draw pages for it.
 
-    python benchmarks/train_speed.py [RECIPE] [--device cuda] [--steps 12] [--seconds 10]
+    python benchmarks/train_speed.py [RECIPE] [--device cuda] [--plain] [--steps 12] [--seconds 10]
 
 RECIPE: a file, or nano-gpu, whose last stage is timed. The first step of a kind is told apart: its layers are compiled.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from dsocr.kernels import learned_attention, learned_rows
 from dsocr.training.loop import Trainer
 from dsocr.training.recipe import Stage
 from dsocr.training.recipe_file import OWN_RECIPES, read_recipe
@@ -30,10 +31,15 @@ def main() -> None:
     parser.add_argument("recipe", nargs="?", default="nano-gpu")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--places", type=int, help="of a batch, instead of the recipe's")
+    parser.add_argument("--plain", action="store_true", help="on a CPU, without the compiled core")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=10.0)
     asked = parser.parse_args()
     device = torch.device(asked.device)
+    if asked.plain and device.type != "cpu":
+        parser.error("--plain goes with --device cpu: a GPU knows no compiled core")
+    if asked.plain:
+        learned_rows.core = learned_attention._core = lambda: None
     with tempfile.TemporaryDirectory() as folder:
         recipe = read_recipe(OWN_RECIPES.get(asked.recipe, Path(asked.recipe)), {"folder": Path(folder)})
         trainer = open_trainer(recipe, device, print)

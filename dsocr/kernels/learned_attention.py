@@ -9,16 +9,18 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from dsocr.kernels.library import core
+from dsocr.kernels.learned_rows import in_training
+from dsocr.kernels.library import call, core, cpu_features
 
+_TILES = {"amx_tile", "amx_bf16"}
 _WIDTH = 32  # heads' widths are filled up to a multiple
 
 
 def learns_attention(q: Tensor) -> bool:
-    """Whether something is to be learned and q is taken: bfloat16 on a CPU with tiles, and the core is built."""
-    learns = q.requires_grad and torch.is_grad_enabled()
-    return learns and q.dtype == torch.bfloat16 and q.device.type == "cpu" and _core() is not None
+    """Whether q is taken: bfloat16 on a CPU with tiles, in training, and the core is built."""
+    return q.dtype == torch.bfloat16 and q.device.type == "cpu" and in_training() and _core() is not None
 
 
 def learned_attention(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool = False) -> Tensor:
@@ -38,14 +40,17 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool) -> Tensor:
         library = _core()
         assert library is not None
+        assert q.dtype == k.dtype == v.dtype == torch.bfloat16
+        assert q.shape == k.shape == (*v.shape[:-1], q.shape[-1])
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
         out, logs = torch.empty_like(v), q.new_empty(q.shape[:-1], dtype=torch.float32)
-        library.learned_attention(*_pointers(q, k, v, out, logs), *_sizes(q, v, causal, scale))
+        call(library, "learned_attention", q, k, v, out, logs, *_sizes(q, v, causal, scale))
         ctx.save_for_backward(q, k, v, out, logs)
         ctx.asked = scale, causal
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, wanted: Tensor) -> tuple[Tensor | None, ...]:
         library = _core()
         assert library is not None
@@ -53,21 +58,18 @@ class _Attention(torch.autograd.Function):
         scale, causal = ctx.asked
         grown = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         wanted = wanted.contiguous()
-        library.learned_attention_back(*_pointers(q, k, v, out, logs, wanted, *grown), *_sizes(q, v, causal, scale))
+        sizes = _sizes(q, v, causal, scale)
+        call(library, "learned_attention_back", q, k, v, out, logs, wanted, *grown, *sizes)
         return *grown, None, None
 
 
-def _pointers(*tensors: Tensor) -> list[ctypes.c_void_p]:
-    return [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
-
-
-def _sizes(q: Tensor, v: Tensor, causal: bool, scale: float) -> list[ctypes.c_int64 | ctypes.c_double]:
-    places, wide = q.shape[-2:]
-    sizes = (q[..., 0, 0].numel(), places, wide, v.shape[-1], int(causal))
-    return [*map(ctypes.c_int64, sizes), ctypes.c_double(scale), ctypes.c_int64(torch.get_num_threads())]
+def _sizes(q: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[int, int, int, int, int, float]:
+    """Heads of all batches, places, both widths, and the rest."""
+    return q.shape[:-2].numel(), *q.shape[-2:], v.shape[-1], int(causal), float(scale)
 
 
 @cache
 def _core() -> ctypes.CDLL | None:
-    library = core()
+    """The core, where it has this attention: one level has, for processors with tiles."""
+    library = core() if cpu_features() >= _TILES else None
     return library if library is not None and library.learned_attention_runs() else None

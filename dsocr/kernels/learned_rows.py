@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from dsocr.kernels.library import core
+from dsocr.kernels.library import call, core
 
 
 def learns_rows(x: Tensor) -> bool:
-    """Whether the steps of this module take x: to learn on a CPU with products in bfloat16, and a core is built."""
-    learns = torch.is_grad_enabled() and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-    return learns and torch.get_autocast_dtype("cpu") == torch.bfloat16 and core() is not None
+    """Whether the steps of this module take x: on a CPU, in training with products in bfloat16, and a core is built."""
+    return x.device.type == "cpu" and in_training() and core() is not None
+
+
+def in_training() -> bool:
+    """Whether products of float32 weights are made in bfloat16, which only training asks for."""
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
 def norm_rows(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -46,6 +50,7 @@ class _Norm(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, wanted: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, inverses = ctx.saved_tensors
         for_x, for_weight = torch.empty_like(x), torch.zeros_like(weight)
@@ -56,7 +61,11 @@ class _Norm(torch.autograd.Function):
 class _Turn(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, cos: Tensor | None, sin: Tensor | None, pages: int, dim: int) -> Tensor:
+        assert rows.dtype == torch.bfloat16
         rows = rows.contiguous()
+        if cos is not None and sin is not None:
+            cos, sin = cos.float().contiguous(), sin.float().contiguous()
+            assert cos.shape == sin.shape == (len(rows), dim)
         ctx.sizes = sizes = (pages, len(rows) // pages, rows.shape[1] // dim, dim)
         ctx.rope = cos, sin
         out = rows.new_empty(sizes[0], sizes[2], sizes[1], dim)
@@ -64,6 +73,7 @@ class _Turn(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, wanted: Tensor) -> tuple[Tensor | None, ...]:
         pages, places, heads, dim = ctx.sizes
         for_rows = wanted.new_empty(pages * places, heads * dim)
@@ -74,6 +84,8 @@ class _Turn(torch.autograd.Function):
 class _Gate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor, shares: Tensor | None) -> Tensor:
+        assert gate.dtype == up.dtype == torch.bfloat16
+        assert gate.shape == up.shape
         gate, up = gate.contiguous(), up.contiguous()
         shares = shares.float().contiguous() if shares is not None else None
         groups = shares.shape[1] if shares is not None else 1
@@ -84,6 +96,7 @@ class _Gate(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, wanted: Tensor) -> tuple[Tensor | None, ...]:
         gate, up, shares = ctx.saved_tensors
         for_gate, for_up = torch.empty_like(gate), torch.empty_like(up)
@@ -93,13 +106,6 @@ class _Gate(torch.autograd.Function):
 
 
 def _call(name: str, *given: Tensor | int | float | None) -> None:
-    """A function of the core; tensors that are handed over live until it returns."""
     library = core()
     assert library is not None
-    getattr(library, name)(*map(_as_c, given), ctypes.c_int64(torch.get_num_threads()))
-
-
-def _as_c(value: Tensor | int | float | None) -> Any:
-    if value is None or torch.is_tensor(value):
-        return ctypes.c_void_p(value.data_ptr() if value is not None else None)
-    return ctypes.c_double(value) if isinstance(value, float) else ctypes.c_int64(value)
+    call(library, name, *given)

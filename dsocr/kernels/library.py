@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import torch  # noqa: F401 - loaded first, so that the core shares its OpenMP threads
+import torch  # loaded first, so that the core shares its OpenMP threads
+from torch import Tensor
 
 SOURCES = Path(__file__).parent / "src"
 LIBRARIES = Path(__file__).parent / "lib"
@@ -63,6 +64,20 @@ def load(level: Level) -> ctypes.CDLL | None:
         return ctypes.CDLL(str(library_path(level)))
     except OSError:
         return None
+
+
+def call(library: ctypes.CDLL, name: str, *given: Tensor | int | float | None) -> None:
+    """A function of the core with tensors' addresses, numbers, and last the number of threads.
+
+    Tensors must lie as the function reads them, and live until it returns.
+    """
+    getattr(library, name)(*map(_as_c, given), ctypes.c_int64(torch.get_num_threads()))
+
+
+def _as_c(value: Tensor | int | float | None) -> ctypes.c_void_p | ctypes.c_int64 | ctypes.c_double:
+    if value is None or isinstance(value, Tensor):
+        return ctypes.c_void_p(value.data_ptr() if value is not None else None)
+    return ctypes.c_double(value) if isinstance(value, float) else ctypes.c_int64(value)
 
 
 def library_path(level: Level) -> Path:

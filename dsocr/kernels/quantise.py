@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsocr.kernels.huge_pages import HugePages
-from dsocr.kernels.library import core
+from dsocr.kernels.library import call, core
 
 INT8_GROUP = 128
 INT4_GROUP = 32
@@ -58,10 +57,8 @@ def pack(weight: Tensor, bits: int, memory: HugePages | None = None) -> Packed:
     data = empty(rows, wide * bits // 8, dtype=torch.uint8)
     group, kind = (INT8_GROUP, torch.bfloat16) if bits == 8 else (INT4_GROUP, torch.float16)
     scales = empty(rows, wide // group, dtype=kind)
-    sizes = [ctypes.c_int64(number) for number in (weight.dtype == torch.bfloat16, rows, columns)]
-    work = library.pack_int8 if bits == 8 else library.pack_int4
-    addresses = [ctypes.c_void_p(tensor.data_ptr()) for tensor in (weight, data, scales)]
-    work(addresses[0], *sizes, *addresses[1:], ctypes.c_int64(torch.get_num_threads()))
+    halves = int(weight.dtype == torch.bfloat16)
+    call(library, "pack_int8" if bits == 8 else "pack_int4", weight, halves, rows, columns, data, scales)
     return Packed(data, scales, columns, bits)
 
 

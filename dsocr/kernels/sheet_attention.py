@@ -7,6 +7,8 @@ import ctypes
 import torch
 from torch import Tensor
 
+from dsocr.kernels.library import call
+
 HEAD_DIMS = (16, 32, 64)
 
 
@@ -31,9 +33,8 @@ def sheet_attention(
     given = [_checked(qkv, *qkv.shape), _checked(outside, triple)]
     given += [_checked(table, 2 * side - 1, dim) for table, side in zip(tables or (), (down, across), strict=False)]
     attended = qkv.new_empty(batch, rows, columns, heads * dim)
-    pointers = [tensor.data_ptr() for tensor in given] + [0] * (4 - len(given)) + [attended.data_ptr()]
-    sizes = (batch, rows, columns, down, across, heads, dim, torch.get_num_threads())
-    core.sheet_attention(*map(ctypes.c_void_p, pointers), *map(ctypes.c_int64, sizes))
+    nothing = [None] * (4 - len(given))
+    call(core, "sheet_attention", *given, *nothing, attended, batch, rows, columns, down, across, heads, dim)
     return attended
 
 

@@ -8,7 +8,6 @@ largest. The few numbers that lie outside are listed.
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dsocr.kernels.huge_pages import HugePages
-from dsocr.kernels.library import core
+from dsocr.kernels.library import call, core
 
 GROUP, _ROWS = 128, 4  # columns and rows are filled up to multiples of these
 BYTES = GROUP + GROUP // 2  # of 128 columns of a row
@@ -53,16 +52,13 @@ def pack_twelve(weight: Tensor, memory: HugePages | None = None) -> Twelve | Non
     empty = memory.empty if memory else torch.empty
     data = empty(fours, groups, _ROWS, BYTES, dtype=torch.uint8)
     marks = torch.empty(fours * _ROWS + 1, dtype=torch.int32)
-    sizes = ctypes.c_void_p(weight.data_ptr()), ctypes.c_int64(rows), ctypes.c_int64(columns)
-    threads = ctypes.c_int64(torch.get_num_threads())
-    library.pack_twelve(*sizes, *(ctypes.c_void_p(to.data_ptr()) for to in (data, marks)), threads)
+    call(library, "pack_twelve", weight, rows, columns, data, marks)
     listed = _begin(marks)
     if listed > _most_listed(rows * columns):
         return None
     beside = empty(len(marks) + listed, dtype=torch.int32)
     beside[: len(marks)] = marks
-    there = beside.data_ptr()
-    library.list_twelve(*sizes, ctypes.c_void_p(there), ctypes.c_void_p(there + marks.nbytes), threads)
+    call(library, "list_twelve", weight, rows, columns, beside, beside[len(marks) :])
     return Twelve(data, beside, rows, columns)
 
 

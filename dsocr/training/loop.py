@@ -275,19 +275,22 @@ class Trainer:
             self._sheets = supply(lambda at: self.sheets(stage, at), newest, free_cores(self.network.device))
         # A run that goes on may ask for one that was drawn before it was killed.
         batch = next(self._sheets) if place % stage.seen == 0 else self.sheets(stage, number)
-        on_cpu = self.network.device.type == "cpu"
-        self._shown[number] = (batch.trimmed() if on_cpu else batch).to(self.network.device)
-        if len(self._shown) > stage.pool:
-            del self._shown[min(self._shown)]
-        return self._shown[number]
+        if self.network.device.type == "cpu":
+            batch = batch.trimmed()
+        batch = batch.to(self.network.device)
+        if stage.seen > 1:
+            self._shown[number] = batch
+            if len(self._shown) > stage.pool:
+                del self._shown[min(self._shown)]
+        return batch
 
     def _looked_at(self, stage: Stage, place: int, sheets: SheetBatch, compiled: bool) -> Looked:
         """What a SAM that rests makes of the sheets at a place of the stage, kept as long as they are."""
         number = number_at(stage, self.recipe.seed, self.stage, place)
-        if number not in self._looked:
-            self._looked[number] = look(self.pupil.deep_encoder, sheets, learns=False, compiled=compiled)
-            self._looked = {known: looked for known, looked in self._looked.items() if known in self._shown}
-        return self._looked[number]
+        looked = self._looked.get(number) or look(self.pupil.deep_encoder, sheets, learns=False, compiled=compiled)
+        self._looked[number] = looked
+        self._looked = {known: each for known, each in self._looked.items() if known in self._shown}
+        return looked
 
     def sheets(self, stage: Stage, number: int) -> SheetBatch:
         """The batch of whole pages of that number in the stage: it follows from the seed and the number alone."""

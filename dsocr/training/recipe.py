@@ -22,7 +22,7 @@ Precision = Literal["auto", "bfloat16", "float32"]
 class Stage:
     """One stretch of training.
 
-    show: pairs (your pages), sheets (whole drawn pages in every mode, for a GPU), notes (small drawn pages), or crops
+    show: pairs (your pages), sheets (whole drawn pages in every mode), notes (small drawn pages), or crops
     (drawn sheets of dense print, for the encoder alone). A step is of `accumulate` batches, a batch of `batch` pages of
     the smallest view, of larger ones as many as have the same area. modes: how pages are looked at, by their share;
     crops: the sides of crops in pixels and their shares.
@@ -46,8 +46,9 @@ class Stage:
     zero half-way.
 
     Sheets: kinds, by their shares (training/sheets/kinds.py); places: a batch is as many pages as have so many places
-    of the prompt together; full: the chance of a page with as much text as its kind can have; fade_from: the share of
-    the steps after which the training-only losses fall to nothing. Matrices are moved by Muon, all else by AdamW.
+    of the prompt together; full: the chance of a batch of pages with about as much text as their kind can have;
+    fade_from: the share of the steps after which the training-only losses fall to nothing. Matrices are moved by Muon,
+    all else by AdamW.
     """
 
     name: str
@@ -161,6 +162,8 @@ class Recipe:
                 raise InputError(f'stage {stage.name!r} shows pairs: give their folder (pairs = "DIR", or --pairs)')
             if self.lora and stage.small_decoder:
                 raise InputError(f"stage {stage.name!r}: a small decoder learns whole; lora must be 0")
+            if self.lora and stage.show == "sheets":
+                raise InputError(f"stage {stage.name!r}: sheets are learned from whole; lora must be 0")
         if len({stage.small_decoder for stage in self.stage} - {0}) > 1:
             raise InputError("small_decoder has several sizes: there is one small decoder in a run")
         if self.lora and self.start == NOTHING:

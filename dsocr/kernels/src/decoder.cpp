@@ -18,11 +18,8 @@
 #else
 #include "tile_plain.h"
 #endif
+#include "threads.h"
 #include "twelve.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 extern "C" {
 
@@ -274,22 +271,6 @@ struct Worker {
         stretch_count = shelf.take<i64>(1);
     }
 
-    static i64 thread() {
-#ifdef _OPENMP
-        return omp_get_thread_num();
-#else
-        return 0;
-#endif
-    }
-
-    static i64 team() {
-#ifdef _OPENMP
-        return omp_get_num_threads();
-#else
-        return 1;
-#endif
-    }
-
     // x / sqrt(mean(x²) + eps) · weight, and the form that the next matrix asks for.
     void norm(const float *weight, i64 format) {
 #pragma omp for schedule(static)
@@ -312,8 +293,8 @@ struct Worker {
 
     // out[row, r] = matrix · activations, or added to it. Each thread takes neighbouring rows of the matrix.
     void product(const Matrix &m, const Activations &a, const std::int32_t *tokens, i64 count, float *out, bool add) {
-        const i64 tiles = (m.rows + ROWS - 1) / ROWS, first = tiles * thread() / team() * ROWS;
-        const i64 end = std::min(tiles * (thread() + 1) / team() * ROWS, m.rows);
+        const i64 tiles = (m.rows + ROWS - 1) / ROWS, first = tiles * this_thread() / team() * ROWS;
+        const i64 end = std::min(tiles * (this_thread() + 1) / team() * ROWS, m.rows);
         rows_of(m, first, end, a, tokens, count, [=](i64 t, i64 row, float sum) {
             float &to = out[t * m.rows + row];
             to = add ? to + sum : sum;
@@ -381,7 +362,7 @@ struct Worker {
         const i64 owner = p.owners[rows.first], size = SIZE ? SIZE : d.head_dim;
         const i64 most = p.positions[rows.first + rows.count - 1] + 1;
         const float scale = 1 / std::sqrt(float(size));
-        float *scores_here = scores + thread() * d.heads * TOKENS * longest;
+        float *scores_here = scores + this_thread() * d.heads * TOKENS * longest;
         const auto scores_of = [&](i64 t, i64 h) { return scores_here + (h * TOKENS + t) * longest; };
         const auto out_of = [&](i64 t, i64 h) { return attended.exact + ((rows.first + t) * d.heads + h) * size; };
         each_place<Number>(p.keys, layer, owner, most, [&](i64 place, const Number *keys) {
@@ -514,13 +495,13 @@ struct Worker {
 
     template <class Keep>
     void rows_of(const Matrix &m, i64 first, i64 end, const Activations &a, const std::int32_t *tokens, i64 count, Keep keep) {
-        multiply(m, first, end, a, tokens, count, benches[thread()], keep);
+        multiply(m, first, end, a, tokens, count, benches[this_thread()], keep);
     }
 
     void feed_forward(const Layer &layer) {
         if (layer.expert_count) {
 #pragma omp for schedule(static)
-            for (i64 row = 0; row < p.rows; ++row) route_row(layer, row, benches[thread()].sums);
+            for (i64 row = 0; row < p.rows; ++row) route_row(layer, row, benches[this_thread()].sums);
         }
 #pragma omp single
         plan(layer);
@@ -569,7 +550,7 @@ struct Worker {
     void gather(const Layer &layer) {
 #pragma omp for schedule(static)
         for (i64 row = 0; row < p.rows; ++row) {
-            float *x = p.x + row * d.width, *sums = benches[thread()].sums;
+            float *x = p.x + row * d.width, *sums = benches[this_thread()].sums;
             for (i64 first = 0; first < d.width; first += STREAM) {
                 const i64 count = std::min(STREAM, d.width - first);
                 std::fill(sums, sums + count, 0.0f);

@@ -5,7 +5,8 @@
 
 #include <cstdint>
 
-#if defined(__AVX512BF16__) && defined(__linux__) && defined(__x86_64__)
+#if defined(__AVX512BF16__) && defined(__linux__) && defined(__x86_64__) && \
+    (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
 
 #include <immintrin.h>
 #include <sys/syscall.h>
@@ -20,6 +21,10 @@
 #include "vectors.h"
 
 #define TILES __attribute__((target("amx-tile,amx-bf16")))
+// Some compilers' headers cast the first term of an address alone, and do not say that these touch memory.
+#define LOAD(tile, address, stride) _tile_loadd(tile, (address), (stride))
+#define STORE(tile, address, stride) _tile_stored(tile, (address), (stride))
+#define ALL_IS_WRITTEN __asm__ volatile("" ::: "memory")
 
 namespace {
 
@@ -46,7 +51,7 @@ template <typename T> struct Room {  // aligned, and never smaller than before
 };
 
 inline __m512 power_of_two(__m512 x) {
-    x = _mm512_max_ps(x, _mm512_set1_ps(NOWHERE));
+    x = _mm512_max_ps(_mm512_set1_ps(NOWHERE), x);  // what is no number stays none
     const __m512 whole = _mm512_roundscale_ps(x, 8);
     const __m512 rest = _mm512_sub_ps(x, whole);
     __m512 sum = _mm512_set1_ps(1.3333558e-3f);  // Taylor's series of e^(x ln 2)
@@ -118,54 +123,57 @@ void turn_back(const float *columns, int64_t across, int64_t places, int64_t wid
 
 // sums [32 keys, 32 queries] = rows of keys [32, wide] · words of queries.
 TILES void score(const half *keys, const half *words, int64_t wide, float *sums) {
+    ALL_IS_WRITTEN;
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
     for (int64_t at = 0; at < wide; at += BLOCK) {
-        _tile_loadd(4, keys + at, wide * 2);
-        _tile_loadd(5, keys + SIDE * wide + at, wide * 2);
-        _tile_loadd(6, words + at * SIDE, 64);
-        _tile_loadd(7, words + wide * SIDE + at * SIDE, 64);
+        LOAD(4, keys + at, wide * 2);
+        LOAD(5, keys + SIDE * wide + at, wide * 2);
+        LOAD(6, words + at * SIDE, 64);
+        LOAD(7, words + wide * SIDE + at * SIDE, 64);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
     }
-    _tile_stored(0, sums, BLOCK * 4);
-    _tile_stored(1, sums + SIDE, BLOCK * 4);
-    _tile_stored(2, sums + SIDE * BLOCK, BLOCK * 4);
-    _tile_stored(3, sums + SIDE * BLOCK + SIDE, BLOCK * 4);
+    STORE(0, sums, BLOCK * 4);
+    STORE(1, sums + SIDE, BLOCK * 4);
+    STORE(2, sums + SIDE * BLOCK, BLOCK * 4);
+    STORE(3, sums + SIDE * BLOCK + SIDE, BLOCK * 4);
 }
 
 // sums [wide, of 32 queries] += columns [wide, of 32 keys] · pairs of keys [2, 16, 16].
 TILES void gather(const half *columns, int64_t across, const half *pairs, int64_t wide, float *sums, int64_t step) {
-    _tile_loadd(6, pairs, 64);
-    _tile_loadd(7, pairs + 512, 64);
+    ALL_IS_WRITTEN;
+    LOAD(6, pairs, 64);
+    LOAD(7, pairs + 512, 64);
     for (int64_t at = 0; at < wide; at += SIDE) {
         float *const to = sums + at * step;
-        _tile_loadd(0, to, step * 4);
-        _tile_loadd(1, to + SIDE, step * 4);
-        _tile_loadd(4, columns + at * across, across * 2);
+        LOAD(0, to, step * 4);
+        LOAD(1, to + SIDE, step * 4);
+        LOAD(4, columns + at * across, across * 2);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
-        _tile_stored(0, to, step * 4);
-        _tile_stored(1, to + SIDE, step * 4);
+        STORE(0, to, step * 4);
+        STORE(1, to + SIDE, step * 4);
     }
 }
 
 // sums [32 keys, wide] += weights [32 keys, 32 queries] · pairs of queries [wide / 16, 16, 16].
 TILES void spread(const half *weights, const half *pairs, int64_t wide, float *sums) {
-    _tile_loadd(4, weights, 64);
-    _tile_loadd(5, weights + SIDE * BLOCK, 64);
+    ALL_IS_WRITTEN;
+    LOAD(4, weights, 64);
+    LOAD(5, weights + SIDE * BLOCK, 64);
     for (int64_t at = 0; at < wide; at += SIDE) {
-        _tile_loadd(0, sums + at, wide * 4);
-        _tile_loadd(1, sums + SIDE * wide + at, wide * 4);
-        _tile_loadd(6, pairs + at / SIDE * 512, 64);
+        LOAD(0, sums + at, wide * 4);
+        LOAD(1, sums + SIDE * wide + at, wide * 4);
+        LOAD(6, pairs + at / SIDE * 512, 64);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 5, 6);
-        _tile_stored(0, sums + at, wide * 4);
-        _tile_stored(1, sums + SIDE * wide + at, wide * 4);
+        STORE(0, sums + at, wide * 4);
+        STORE(1, sums + SIDE * wide + at, wide * 4);
     }
 }
 
@@ -367,11 +375,8 @@ TILES void put_away() { _tile_release(); }
 
 extern "C" {
 
-// Whether this processor has tiles and the system lets a process use them.
-int learned_attention_runs() {
-    static const bool allowed = __builtin_cpu_supports("amx-bf16") && syscall(SYS_arch_prctl, 0x1023, 18) == 0;
-    return allowed;
-}
+// Whether the system lets this process use tiles, on a processor that has them.
+int learned_attention_runs() { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
 
 // q, k [heads, places, wide], v [heads, places, deep] in bfloat16, widths in 32s → out as v, and the logarithms of the
 // sums [heads, places], to the base of two.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "numbers.h"
+#include "threads.h"
 
 namespace {
 
@@ -46,9 +47,10 @@ void learned_norm(
 void learned_norm_back(
     const float *x, const float *weight, const float *inverses, const half *wanted, float *for_x, float *for_weight,
     int64_t rows, int64_t width, int64_t threads) {
+    std::vector<float> sums(threads * width);  // of each thread, to be added in their order
 #pragma omp parallel num_threads(int(threads))
     {
-        std::vector<float> sums(width);
+        float *const total = sums.data() + this_thread() * width;
 #pragma omp for
         for (int64_t row = 0; row < rows; ++row) {
             const float *const own = x + row * width;
@@ -56,7 +58,6 @@ void learned_norm_back(
             float *const to = for_x + row * width;
             const float inverse = inverses[row];
             float along = 0;
-            float *const total = sums.data();
 #pragma omp simd reduction(+ : along)
             for (int64_t at = 0; at < width; ++at) {
                 const float given = widen(want[at]), seen = own[at] * inverse;
@@ -69,9 +70,8 @@ void learned_norm_back(
                 to[at] = inverse * (widen(want[at]) * weight[at] - own[at] * inverse * along);
             }
         }
-#pragma omp critical
-        for (int64_t at = 0; at < width; ++at) for_weight[at] += sums[at];
     }
+    for (int64_t at = 0; at < threads * width; ++at) for_weight[at % width] += sums[at];
 }
 
 // Rows [pages · places, heads, dim] ↔ heads [pages, heads, places, dim], rotated by cos, sin [pages · places, dim]
