@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from dsocr.kernels import learned_attention, learned_rows
+from dsocr.kernels import amx_attention, learned_rows
 from dsocr.training.loop import Trainer
 from dsocr.training.recipe import Stage
 from dsocr.training.recipe_file import OWN_RECIPES, read_recipe
@@ -39,7 +39,7 @@ def main() -> None:
     if asked.plain and device.type != "cpu":
         parser.error("--plain goes with --device cpu: a GPU knows no compiled core")
     if asked.plain:
-        learned_rows.core = learned_attention._core = lambda: None
+        learned_rows.core = amx_attention._core = lambda: None
     with tempfile.TemporaryDirectory() as folder:
         recipe = read_recipe(OWN_RECIPES.get(asked.recipe, Path(asked.recipe)), {"folder": Path(folder)})
         trainer = open_trainer(recipe, device, print)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsocr.kernels.learned_attention import learned_attention, learns_attention
+from dsocr.kernels.amx_attention import amx_attention, takes_attention
 from dsocr.model.config import ClipConfig
 from dsocr.model.sam import resize_table
 
@@ -59,8 +59,8 @@ class ClipLayer(nn.Module):
         batch, count, width = tokens.shape
         qkv = self.qkv(self.attention_norm(tokens)).reshape(batch, count, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [b, heads, n, head dim]
-        if learns_attention(q):
-            attended = learned_attention(q, k, v, q.shape[-1] ** -0.5)
+        if takes_attention(q):
+            attended = amx_attention(q, k, v, q.shape[-1] ** -0.5)
         else:
             attended = F.scaled_dot_product_attention(q, k, v)
         attended = attended.transpose(1, 2).reshape(batch, count, width)

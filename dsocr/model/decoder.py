@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsocr.kernels.learned_attention import learned_attention, learns_attention
+from dsocr.kernels.amx_attention import amx_attention, takes_attention
 from dsocr.model.config import DecoderConfig
 from dsocr.model.moe import MixtureOfExperts, SwiGLU
 
@@ -130,8 +130,8 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """q [b, heads, n, dim] are the last n of the m places in k, v [b, kv heads, m, dim]."""
     count, total = q.shape[2], k.shape[2]
     grouped = q.shape[1] != k.shape[1]
-    if count == total and not grouped and learns_attention(q):
-        return learned_attention(q, k, v, q.shape[-1] ** -0.5, causal=True)
+    if count == total and not grouped and takes_attention(q):
+        return amx_attention(q, k, v, q.shape[-1] ** -0.5, causal=True)
     if count in (1, total):
         return F.scaled_dot_product_attention(q, k, v, is_causal=count > 1, enable_gqa=grouped)
     seen = torch.ones(count, total, dtype=torch.bool, device=q.device).tril(total - count)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsocr.kernels.learned_attention import learned_attention, learns_attention
+from dsocr.kernels.amx_attention import amx_attention, takes_attention
 from dsocr.model.config import PATCH_PX, SamConfig
 
 _SMALL_SHEET = 256  # places; a window has 196
@@ -94,7 +94,7 @@ class RelativeAttention(nn.Module):
         q, k, v = qkv.permute(2, 3, 0, 1, 4)  # each [heads, b, h·w, head dim]
         by_row, by_column = self.tables_for(rows, columns)
         # The bias is as large as the attention matrix: over a whole sheet only one head's is alive.
-        together = self.heads if _fuses(q) or learns_attention(q) or rows * columns <= _SMALL_SHEET else 1
+        together = self.heads if _fuses(q) or takes_attention(q) or rows * columns <= _SMALL_SHEET else 1
         parts = zip(q.split(together), k.split(together), v.split(together), strict=True)
         attended = [self._attend(*part, by_row, by_column) for part in parts]
         joined = torch.cat(attended).permute(1, 2, 0, 3)  # [b, h·w, heads, head dim]
@@ -110,23 +110,34 @@ class RelativeAttention(nn.Module):
         rows, columns = len(by_row), len(by_column)
         if _fuses(q):  # which wants a width that is a multiple of eight: columns that are nowhere fill it up
             by_column = F.pad(by_column, (0, 0, 0, -(q.shape[-1] + rows + columns) % 8))
-        # published quirk: the unscaled q meets the tables.
-        at = q.reshape(*q.shape[:2], rows, columns, -1)
-        row_bias = torch.einsum("nbyxc,ykc->nbyxk", at, by_row)
-        column_bias = torch.einsum("nbyxc,xkc->nbyxk", at, by_column)
+        row_bias, column_bias = biases(q, by_row, by_column)
         # On a CPU the fused attention takes a bias at speed only in float32, and where no gradient is wanted.
         if not _fuses(q) and q.dtype == torch.float32 and not torch.is_grad_enabled():
             bias = row_bias[..., :, None] + column_bias[..., None, :]  # [heads, b, h, w, h, w]
             return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.flatten(4).flatten(2, 3))
-        # A place says its row and its column one-hot, so that one product gives q·k and both biases.
-        asking = torch.cat([q * q.shape[-1] ** -0.5, row_bias.flatten(2, 3), column_bias.flatten(2, 3)], dim=-1)
-        held = torch.cat([k, _whereabouts(by_row, by_column).to(k).expand(*k.shape[:2], -1, -1)], dim=-1)
+        asking, held = join_bias(q, k, row_bias, column_bias)
         if _fuses(q):
             return attend_fused(asking, held, v)
-        if learns_attention(asking):
-            return learned_attention(asking, held, v, 1.0)
+        if takes_attention(asking):
+            return amx_attention(asking, held, v, 1.0)
         weights = (asking @ held.transpose(-1, -2)).softmax(-1).to(v.dtype)
         return weights @ v
+
+
+def biases(q: Tensor, by_row: Tensor, by_column: Tensor) -> tuple[Tensor, Tensor]:
+    """What the tables add for rows and columns of keys: [heads, b, h, w, h] and [heads, b, h, w, w]."""
+    # published quirk: the unscaled q meets the tables.
+    at = q.reshape(*q.shape[:2], len(by_row), len(by_column), -1)
+    return torch.einsum("nbyxc,ykc->nbyxk", at, by_row), torch.einsum("nbyxc,xkc->nbyxk", at, by_column)
+
+
+def join_bias(q: Tensor, k: Tensor, row_bias: Tensor, column_bias: Tensor) -> tuple[Tensor, Tensor]:
+    """q and k [heads, b, h·w, head dim], wider: a place says its row and its column one-hot.
+
+    One product then gives the scaled q·k and both biases.
+    """
+    asking = torch.cat([q * q.shape[-1] ** -0.5, row_bias.flatten(2, 3), column_bias.flatten(2, 3)], dim=-1)
+    return asking, torch.cat([k, _whereabouts(row_bias, column_bias).expand(*k.shape[:2], -1, -1)], dim=-1)
 
 
 def attend_fused(asking: Tensor, held: Tensor, v: Tensor) -> Tensor:
@@ -206,11 +217,12 @@ def _fuses(q: Tensor) -> bool:
     return q.is_cuda
 
 
-def _whereabouts(by_row: Tensor, by_column: Tensor) -> Tensor:
-    """Row and column of each place, one-hot and as wide as the spread tables: [rows · columns, both widths]."""
-    row, column = (torch.eye(*table.shape[:2], device=table.device) for table in (by_row, by_column))
-    both = [row[:, None].expand(-1, len(column), -1), column[None].expand(len(row), -1, -1)]
-    return torch.cat(both, dim=-1).flatten(0, 1)
+def _whereabouts(row_bias: Tensor, column_bias: Tensor) -> Tensor:
+    """Row and column of each place, one-hot and as wide as the biases: [h · w, both widths]."""
+    rows, columns = row_bias.shape[2:4]
+    row, column = torch.eye(rows, row_bias.shape[-1]), torch.eye(columns, column_bias.shape[-1])
+    both = [row[:, None].expand(-1, columns, -1), column[None].expand(rows, -1, -1)]
+    return torch.cat(both, dim=-1).flatten(0, 1).to(row_bias)
 
 
 def _norm_channels(sheet: Tensor, norm: nn.Module) -> Tensor:

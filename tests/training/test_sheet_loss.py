@@ -102,7 +102,7 @@ def test_the_compiled_core_gives_the_same_loss_and_gradients(trainer, shop, kind
     assert taken
     monkeypatch.setattr(room, "learns_rows", lambda rows: False)
     for module in ("clip", "decoder", "sam"):
-        monkeypatch.setattr(f"dsocr.model.{module}.learns_attention", lambda q: False)
+        monkeypatch.setattr(f"dsocr.model.{module}.takes_attention", lambda q: False)
     plain, other = learnt(in_bfloat16=True)
     assert fast == pytest.approx(exact, rel=0.01)
     assert plain == pytest.approx(exact, rel=0.01)

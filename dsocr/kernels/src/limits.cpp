@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <ctime>
 
+#include "amx.h"
+
 #if defined(__AVX512VNNI__)
 #include <immintrin.h>
 #endif
@@ -50,6 +52,30 @@ double rate(int threads, double amount, Work work) {
     return rates;
 }
 
+#ifdef HAS_TILES
+constexpr double TILE_OPERATIONS = 2 * 16 * 16 * 32;  // of one product
+
+TILES double multiply_tiles(int64_t products) {
+    alignas(64) float sums[16 * 16];
+    set_up_tiles();
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    for (int64_t product = 0; product < products; product += 4) {
+        _tile_dpbf16ps(0, 4, 5);
+        _tile_dpbf16ps(1, 4, 5);
+        _tile_dpbf16ps(2, 4, 5);
+        _tile_dpbf16ps(3, 4, 5);
+    }
+    STORE(0, sums, 64);
+    put_tiles_away();
+    return sums[0];
+}
+#endif
+
 }  // namespace
 
 extern "C" {
@@ -85,8 +111,11 @@ double limit_fp32(int64_t rounds, int threads) {
     });
 }
 
-// Without instructions of its own a bf16 product is a float32 one.
+// On tiles where there are; without instructions of its own a bf16 product is a float32 one.
 double limit_bf16(int64_t rounds, int threads) {
+#ifdef HAS_TILES
+    if (may_use_tiles()) return rate(threads, TILE_OPERATIONS * rounds, [=](int) { return multiply_tiles(rounds); });
+#endif
 #if defined(__AVX512BF16__)
     return rate(threads, operations(4, rounds), [=](int) {
         __m512 sums[CHAINS];

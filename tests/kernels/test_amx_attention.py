@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dsocr.kernels.learned_attention import learned_attention, learns_attention
+from dsocr.kernels.amx_attention import amx_attention, takes_attention
 from dsocr.kernels.library import core
 
-RUNS = core() is not None and core().learned_attention_runs()
+RUNS = core() is not None and core().amx_attention_runs()
 pytestmark = pytest.mark.skipif(not RUNS, reason="no compiled core, or no tiles on this CPU")
 # Heads, places, width of queries and keys, of values, causal: places that fill blocks of 32 and that do not, one block,
 # widths that have to be filled up.
@@ -40,7 +40,7 @@ def test_it_gathers_and_learns_as_its_plain_twin(heads, places, wide, deep, caus
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        out = learned_attention(*own, wide**-0.5, causal=causal)
+        out = amx_attention(*own, wide**-0.5, causal=causal)
         out.backward(wanted)
     finally:
         torch.set_num_threads(before)
@@ -58,7 +58,7 @@ def test_far_logits_neither_overflow_nor_vanish():
     q = torch.full((1, 64, 32), 30.0).bfloat16().requires_grad_()
     k = torch.randn(1, 64, 32, generator=torch.Generator().manual_seed(1)).bfloat16() * 30
     v = torch.randn(1, 64, 32, generator=torch.Generator().manual_seed(2)).bfloat16()
-    out = learned_attention(q, k, v, 1.0, causal=True)
+    out = amx_attention(q, k, v, 1.0, causal=True)
     torch.testing.assert_close(out.float(), plain(q.float(), k.float(), v.float(), 1.0, True), atol=0.02, rtol=0.02)
     out.sum().backward()
     assert q.grad.isfinite().all()
@@ -66,7 +66,7 @@ def test_far_logits_neither_overflow_nor_vanish():
 
 def test_it_is_taken_in_training_alone():
     q = torch.zeros(1, 2, 32, dtype=torch.bfloat16)
-    assert not learns_attention(q)
+    assert not takes_attention(q)
     with torch.autocast("cpu", torch.bfloat16):
-        assert learns_attention(q)
-        assert not learns_attention(q.float())
+        assert takes_attention(q)
+        assert not takes_attention(q.float())

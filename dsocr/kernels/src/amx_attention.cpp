@@ -1,16 +1,13 @@
-// Attention that is learned from: forward and backward on tiles of bfloat16 (Intel's AMX), without the matrix of weights.
+// Attention on tiles of bfloat16 (Intel's AMX), forward and backward, without the matrix of weights.
 //
 // Everything is worked out with keys down and queries across, so that what belongs to a query lies in one lane and no
 // sum runs across a vector.
 
 #include <cstdint>
 
-#if defined(__AVX512BF16__) && defined(__linux__) && defined(__x86_64__) && \
-    (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#include "amx.h"
 
-#include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#ifdef HAS_TILES
 
 #include <algorithm>
 #include <cmath>
@@ -20,12 +17,6 @@
 #include "numbers.h"
 #include "vectors.h"
 
-#define TILES __attribute__((target("amx-tile,amx-bf16")))
-// Some compilers' headers cast the first term of an address alone, and do not say that these touch memory.
-#define LOAD(tile, address, stride) _tile_loadd(tile, (address), (stride))
-#define STORE(tile, address, stride) _tile_stored(tile, (address), (stride))
-#define ALL_IS_WRITTEN __asm__ volatile("" ::: "memory")
-
 namespace {
 
 using std::int64_t;
@@ -34,12 +25,6 @@ using half = std::uint16_t;
 constexpr int64_t BLOCK = 32;   // queries and keys that are worked on together
 constexpr int64_t SIDE = 16;    // rows and columns of a tile of sums
 constexpr float LOG2_E = 1.44269504f, NOWHERE = -150.0f;  // 2^-150 is nothing
-
-struct alignas(64) Configuration {
-    std::uint8_t palette = 1, start = 0, reserved[14] = {};
-    std::uint16_t columns[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
 
 template <typename T> struct Room {  // aligned, and never smaller than before
     T *at(int64_t count) {
@@ -364,48 +349,40 @@ struct Backward {
     }
 };
 
-TILES void set_up() {
-    static const Configuration configuration;
-    _tile_loadconfig(&configuration);
-}
-
-TILES void put_away() { _tile_release(); }
-
 }  // namespace
 
 extern "C" {
 
-// Whether the system lets this process use tiles, on a processor that has them.
-int learned_attention_runs() { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
+int amx_attention_runs() { return may_use_tiles(); }
 
 // q, k [heads, places, wide], v [heads, places, deep] in bfloat16, widths in 32s → out as v, and the logarithms of the
 // sums [heads, places], to the base of two.
-void learned_attention(
+void amx_attention(
     const half *q, const half *k, const half *v, half *out, float *logs, int64_t heads, int64_t places, int64_t wide,
     int64_t deep, int64_t causal, double scale, int64_t threads) {
     const Shape shape{places, wide, deep, causal != 0, float(scale)};
 #pragma omp parallel num_threads(int(threads))
     {
-        set_up();
+        set_up_tiles();
         Forward forward;
 #pragma omp for schedule(dynamic)
         for (int64_t head = 0; head < heads; ++head) {
             const int64_t key = head * places * wide, value = head * places * deep;
             forward.run(shape, q + key, k + key, v + value, out + value, logs + head * places);
         }
-        put_away();
+        put_tiles_away();
     }
 }
 
 // The gradients of q, k and v from what is wanted of out.
-void learned_attention_back(
+void amx_attention_back(
     const half *q, const half *k, const half *v, const half *out, const float *logs, const half *wanted, half *for_q,
     half *for_k, half *for_v, int64_t heads, int64_t places, int64_t wide, int64_t deep, int64_t causal, double scale,
     int64_t threads) {
     const Shape shape{places, wide, deep, causal != 0, float(scale)};
 #pragma omp parallel num_threads(int(threads))
     {
-        set_up();
+        set_up_tiles();
         Backward backward;
 #pragma omp for schedule(dynamic)
         for (int64_t head = 0; head < heads; ++head) {
@@ -414,7 +391,7 @@ void learned_attention_back(
                 shape, q + key, k + key, v + value, out + value, logs + head * places, wanted + value, for_q + key,
                 for_k + key, for_v + value);
         }
-        put_away();
+        put_tiles_away();
     }
 }
 
@@ -422,6 +399,6 @@ void learned_attention_back(
 
 #else
 
-extern "C" int learned_attention_runs() { return 0; }
+extern "C" int amx_attention_runs() { return 0; }
 
 #endif

@@ -1,4 +1,4 @@
-"""Attention that is learned from, on a CPU that multiplies tiles of bfloat16 (Intel's AMX)."""
+"""Attention on a CPU that multiplies tiles of bfloat16 (Intel's AMX), and what is learned from it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ _TILES = {"amx_tile", "amx_bf16"}
 _WIDTH = 32  # heads' widths are filled up to a multiple
 
 
-def learns_attention(q: Tensor) -> bool:
-    """Whether q is taken: bfloat16 on a CPU with tiles, in training, and the core is built."""
-    return q.dtype == torch.bfloat16 and q.device.type == "cpu" and in_training() and _core() is not None
+def takes_attention(q: Tensor) -> bool:
+    """Whether q is taken in training: bfloat16 on a CPU with tiles, and the core is built."""
+    return q.dtype == torch.bfloat16 and q.device.type == "cpu" and in_training() and has_tiles()
 
 
-def learned_attention(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool = False) -> Tensor:
+def has_tiles() -> bool:
+    """Whether this CPU multiplies tiles, and the core that makes use of them is built."""
+    return _core() is not None
+
+
+def amx_attention(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool = False) -> Tensor:
     """softmax(scale · q · kᵀ) · v: q, k [.., n, wide] and v [.., n, deep], bfloat16 → as v, with gradients.
 
     The matrix of weights is never whole: it is made again for the gradients (Dao, FlashAttention, 2022).
@@ -44,7 +49,7 @@ class _Attention(torch.autograd.Function):
         assert q.shape == k.shape == (*v.shape[:-1], q.shape[-1])
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
         out, logs = torch.empty_like(v), q.new_empty(q.shape[:-1], dtype=torch.float32)
-        call(library, "learned_attention", q, k, v, out, logs, *_sizes(q, v, causal, scale))
+        call(library, "amx_attention", q, k, v, out, logs, *_sizes(q, v, causal, scale))
         ctx.save_for_backward(q, k, v, out, logs)
         ctx.asked = scale, causal
         return out
@@ -59,7 +64,7 @@ class _Attention(torch.autograd.Function):
         grown = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         wanted = wanted.contiguous()
         sizes = _sizes(q, v, causal, scale)
-        call(library, "learned_attention_back", q, k, v, out, logs, wanted, *grown, *sizes)
+        call(library, "amx_attention_back", q, k, v, out, logs, wanted, *grown, *sizes)
         return *grown, None, None
 
 
@@ -72,4 +77,4 @@ def _sizes(q: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[int, int, 
 def _core() -> ctypes.CDLL | None:
     """The core, where it has this attention: one level has, for processors with tiles."""
     library = core() if cpu_features() >= _TILES else None
-    return library if library is not None and library.learned_attention_runs() else None
+    return library if library is not None and library.amx_attention_runs() else None
