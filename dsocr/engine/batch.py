@@ -14,31 +14,38 @@ from dsocr.model.decoder import causal_attention
 
 @dataclass(frozen=True)
 class Span:
-    """The places `start` to `end` of one sequence, which holds `blocks` for them and for all places before."""
+    """The places `start` to `end` of one sequence, which holds `blocks` for them and for all places before.
+
+    prompt: so many of its places were given, the others it wrote.
+    """
 
     blocks: Sequence[int]
     start: int
     end: int
+    prompt: int = 0
 
 
 class Batch:
     """Rows of several sequences, those of one sequence together and in order.
 
     owners and positions, int32 [n] on the CPU: which sequence a row belongs to, and its place there.
+    given, uint8 [n] on the CPU: whether a row is of its sequence's prompt.
     tables, int32 [sequences, most blocks] on the CPU: the blocks of each sequence in the pool, padded with 0.
     """
 
     def __init__(self, pool: KVPool, spans: Sequence[Span]) -> None:
         self.pool = pool
-        owners, positions, slots = list[int](), list[int](), list[int]()
+        owners, positions, slots, given = list[int](), list[int](), list[int](), list[bool]()
         most = max(len(span.blocks) for span in spans)
         for number, span in enumerate(spans):
             places = range(span.start, span.end)
             owners += [number] * len(places)
             positions += places
+            given += [place < span.prompt for place in places]
             slots += [span.blocks[place // BLOCK] * BLOCK + place % BLOCK for place in places]
         self.owners = torch.tensor(owners, dtype=torch.int32)
         self.positions = torch.tensor(positions, dtype=torch.int32)
+        self.given = torch.tensor(given, dtype=torch.uint8)
         padded = [[*span.blocks, *[0] * (most - len(span.blocks))] for span in spans]
         self.tables = torch.tensor(padded, dtype=torch.int32)
         self._spans, self._slots = spans, slots

@@ -250,7 +250,8 @@ class Engine:
             ids += (*sequence.ids[sequence.read : sequence.read + count], *turn.guesses)
             vision += sequence.vision(count)
             wanted += range(len(ids) - turn.wanted, len(ids))
-            spans.append(Span(sequence.blocks, sequence.read, sequence.read + count + len(turn.guesses)))
+            end = sequence.read + count + len(turn.guesses)
+            spans.append(Span(sequence.blocks, sequence.read, end, sequence.prompt_places))
         x = network.embed(torch.tensor([ids]), torch.cat(vision) if vision else None)[0]
         logits = network.step(x, Batch(self.pool, spans), wanted)
         # An answer holds no image: the id marks places that wait for vision rows.

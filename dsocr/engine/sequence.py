@@ -25,7 +25,7 @@ class Sequence:
     def __init__(self, request: Request, tokenizer: Tokenizer, image: int, room: int) -> None:
         """`room`: most places for prompt and text together; `image` marks the places of vision rows."""
         self.ids = list(request.ids)
-        self._prompt, self._views, self._sampling = len(request.ids), request.views, request.sampling
+        self.prompt_places, self._views, self._sampling = len(request.ids), request.views, request.sampling
         self._vision_tokens = sum(views.layout.vision_tokens for views in request.views)
         self.blocks: list[int] = []
         self.read = 0
@@ -55,7 +55,7 @@ class Sequence:
     def stats(self) -> Stats:
         """What it took so far."""
         return Stats(
-            prompt_places=self._prompt,
+            prompt_places=self.prompt_places,
             vision_tokens=self._vision_tokens,
             tokens_out=self._tokens_out,
             decode_tokens=self._decode_tokens,
@@ -95,7 +95,7 @@ class Sequence:
 
     def guesses(self, places: int) -> tuple[int, ...]:
         """Ids that may come next, to be tried beside its last one in as many places."""
-        if self._lookup is None or self.unread != 1 or self.read < self._prompt:
+        if self._lookup is None or self.unread != 1 or self.read < self.prompt_places:
             return ()
         return self._lookup.guess(min(places, self._end - len(self.ids) - 1))
 
@@ -106,14 +106,14 @@ class Sequence:
 
     def have_read(self, count: int, seconds: float, written: int) -> None:
         """A pass of so many seconds has stored `count` more places, the last ones for what it has brought itself."""
-        if self.read < self._prompt or not written or count > written:
+        if self.read < self.prompt_places or not written or count > written:
             self._prefill_seconds += seconds
         else:
             self._decode_steps += 1
             self._decode_tokens += written
             self._decode_seconds += seconds
         self.read += count
-        if self.look is not None and self.read >= self._prompt:
+        if self.look is not None and self.read >= self.prompt_places:
             self._encode_seconds += self.look.seconds
             self.look = None  # the rows are let go; the views stay, should it ever be put back
 

@@ -92,7 +92,7 @@ class _Decoder(ctypes.Structure):
 class _Pass(ctypes.Structure):
     _fields_ = (
         ("rows", _I64),
-        *((name, _POINTER) for name in ("x", "positions", "owners", "tables")),
+        *((name, _POINTER) for name in ("x", "positions", "owners", "given", "tables")),
         *((name, _I64) for name in ("table_width", "blocks", "block")),
         *(("keys", _POINTER), ("values", _POINTER), ("cache_is_bfloat16", _I64)),
         *(("wanted", _POINTER), ("wanted_count", _I64), ("logits", _POINTER)),
@@ -137,11 +137,13 @@ class DecoderCore:
         keys: Tensor,
         values: Tensor,
         wanted: Sequence[int],
+        given: Tensor | None = None,
     ) -> Tensor:
         """Rows x [n, width] of several sequences → float32 logits [len(wanted), vocab]; x is not changed.
 
         positions, owners int32 [n]; tables int32 [sequences, most blocks]; keys, values [layers, blocks, block,
-        kv heads, head dim], float32 or bfloat16, into which the rows' own are stored.
+        kv heads, head dim], float32 or bfloat16, into which the rows' own are stored; given uint8 [n]: which rows are
+        of prompts, which some processors read faster, but to other last digits.
         """
         x = x.to(torch.float32, copy=True).contiguous()
         chosen = torch.tensor(wanted, dtype=torch.int32)
@@ -151,7 +153,8 @@ class DecoderCore:
         if size + 128 > len(self._scratch):
             self._scratch = torch.empty(size + 128, dtype=torch.uint8)
         task = _Pass(
-            *(len(x), x.data_ptr(), positions.data_ptr(), owners.data_ptr(), tables.data_ptr(), tables.shape[1]),
+            *(len(x), x.data_ptr(), positions.data_ptr(), owners.data_ptr()),
+            *(None if given is None else given.data_ptr(), tables.data_ptr(), tables.shape[1]),
             *(keys.shape[1], keys.shape[2], keys.data_ptr(), values.data_ptr(), keys.dtype == torch.bfloat16),
             *(chosen.data_ptr(), len(wanted), logits.data_ptr(), threads, -(-self._scratch.data_ptr() // 64) * 64),
         )

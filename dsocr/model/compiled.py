@@ -32,6 +32,7 @@ class Rows(Protocol):
     pool: Pool
     positions: Tensor
     owners: Tensor
+    given: Tensor
     tables: Tensor
 
 
@@ -54,7 +55,8 @@ class CompiledDecoder:
         if self._shortening and self._passes > _WORTH_IT:
             self._shorten_more(self._shortening)
         pool = batch.pool
-        return self._core.run(x, batch.positions, batch.owners, batch.tables, pool.keys, pool.values, wanted)
+        places = batch.positions, batch.owners, batch.tables
+        return self._core.run(x, *places, pool.keys, pool.values, wanted, batch.given)
 
     def _shorten_more(self, work: Iterator[None]) -> None:
         try:

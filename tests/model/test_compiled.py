@@ -49,8 +49,11 @@ def wide_heads():
     return network
 
 
-def read(network, dtype=torch.float32):
-    """The logits of both sequences' last rows after each pass, and what was stored on the way."""
+def read(network, dtype=torch.float32, prompt=0):
+    """The logits of both sequences' last rows after each pass, and what was stored on the way.
+
+    prompt: so many places of each are told to be given, not written.
+    """
     config = network.config.decoder
     pool = KVPool(config.layers, config.kv_heads, config.head_dim, 10, dtype, CPU)
     for store in (pool.keys, pool.values):
@@ -60,7 +63,7 @@ def read(network, dtype=torch.float32):
     logits = []
     for spans in PASSES:
         x = torch.cat([row[start:end] for row, (start, end) in zip(rows, spans, strict=True)])
-        batch = Batch(pool, [Span(blocks, *span) for blocks, span in zip(BLOCKS, spans, strict=True)])
+        batch = Batch(pool, [Span(blocks, *span, prompt) for blocks, span in zip(BLOCKS, spans, strict=True)])
         with torch.inference_mode():
             logits.append(network.step(x, batch, [spans[0][1] - spans[0][0] - 1, len(x) - 1]))
     return torch.stack(logits), pool.keys.float(), pool.values.float()
@@ -79,8 +82,9 @@ def test_float32_is_read_as_the_plain_decoder_reads_it(network):
 
 
 @needs_core
+@pytest.mark.parametrize("prompt", [0, 100])
 @pytest.mark.parametrize(("form", "most"), [("bfloat16", 0.05), ("int8", 0.08), ("int4", 0.15)])
-def test_fewer_bits_are_read_nearly_as_the_plain_decoder_reads_them(network, form, most):
+def test_fewer_bits_are_read_nearly_as_the_plain_decoder_reads_them(network, form, most, prompt):
     exact, dtype = read(network)[0], torch.float32
     if form == "bfloat16":
         network, dtype = network.to(torch.bfloat16), torch.bfloat16
@@ -88,24 +92,25 @@ def test_fewer_bits_are_read_nearly_as_the_plain_decoder_reads_them(network, for
         quantise(network.decoder, {"int8": 8, "int4": 4}[form])
     plain = read(network, dtype)[0]
     network.fast = compile_decoder(network.decoder)
-    fast = read(network, dtype)[0]
+    fast = read(network, dtype, prompt)[0]
     # The core rounds activations too, which the plain twin of packed weights does not.
     assert relative_error(fast, plain) < most
     assert relative_error(fast, exact) < relative_error(plain, exact) + most
 
 
 @needs_core
-def test_twelve_bits_are_read_as_bfloat16_to_the_last_bit(network):
+@pytest.mark.parametrize("prompt", [0, 100])
+def test_twelve_bits_are_read_as_bfloat16_to_the_last_bit(network, prompt):
     network = network.to(torch.bfloat16)
     network.fast = compile_decoder(network.decoder)
-    whole = read(network, torch.bfloat16)
+    whole = read(network, torch.bfloat16, prompt)
     plain = network.decoder.head(torch.ones(1, network.config.decoder.width, dtype=torch.bfloat16))
     shorten(network.decoder)
     assert isinstance(network.decoder.head, TwelveBitLinear)
     short = network.decoder.head(torch.ones(1, network.config.decoder.width, dtype=torch.bfloat16))
     assert torch.equal(short, plain)
     network.fast = compile_decoder(network.decoder)
-    for found, wanted in zip(read(network, torch.bfloat16), whole, strict=True):
+    for found, wanted in zip(read(network, torch.bfloat16, prompt), whole, strict=True):
         assert torch.equal(found, wanted)
 
 
@@ -121,7 +126,7 @@ def test_a_row_is_the_same_to_the_last_bit_with_any_others_and_any_threads(libra
     config, count = network.config.decoder, 11
     pool = KVPool(config.layers, config.kv_heads, config.head_dim, count, network.dtype, CPU)
     x = torch.randn(count, config.width, generator=torch.Generator().manual_seed(1)).to(network.dtype)
-    spans = [Span([block], 0, 1) for block in range(count)]
+    spans = [Span([block], 0, 1, prompt=block % 2) for block in range(count)]
     alone = torch.cat([network.step(x[row : row + 1], Batch(pool, [spans[row]]), [0]) for row in range(count)])
     before = torch.get_num_threads()
     try:

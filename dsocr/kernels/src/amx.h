@@ -31,6 +31,32 @@ TILES inline void set_up_tiles() {  // for this thread
 
 TILES inline void put_tiles_away() { _tile_release(); }
 
+// sums [32 rows, 32 columns] = rows [32, wide], `stride` bytes apart, times 32 columns: sixteen and sixteen of them as pairs
+// of numbers [wide / 2, 16, 2]. Each sum is one chain over `wide`, whatever the others are.
+TILES inline void multiply_block(
+    const std::uint16_t *rows, std::int64_t stride, const std::uint16_t *first, const std::uint16_t *second,
+    std::int64_t wide, float *sums) {
+    ALL_IS_WRITTEN;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (std::int64_t at = 0; at < wide; at += 32) {
+        LOAD(4, rows + at, stride);
+        LOAD(5, rows + 8 * stride + at, stride);
+        LOAD(6, first + at * 16, 64);
+        LOAD(7, second + at * 16, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    STORE(0, sums, 128);
+    STORE(1, sums + 16, 128);
+    STORE(2, sums + 512, 128);
+    STORE(3, sums + 528, 128);
+}
+
 // Whether the processor has tiles and the system lets this process use them.
 inline bool may_use_tiles() {
     static const bool allowed = syscall(SYS_arch_prctl, 0x1023, 18) == 0;

@@ -107,26 +107,8 @@ void turn_back(const float *columns, int64_t across, int64_t places, int64_t wid
 }
 
 // sums [32 keys, 32 queries] = rows of keys [32, wide] · words of queries.
-TILES void score(const half *keys, const half *words, int64_t wide, float *sums) {
-    ALL_IS_WRITTEN;
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (int64_t at = 0; at < wide; at += BLOCK) {
-        LOAD(4, keys + at, wide * 2);
-        LOAD(5, keys + SIDE * wide + at, wide * 2);
-        LOAD(6, words + at * SIDE, 64);
-        LOAD(7, words + wide * SIDE + at * SIDE, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
-    }
-    STORE(0, sums, BLOCK * 4);
-    STORE(1, sums + SIDE, BLOCK * 4);
-    STORE(2, sums + SIDE * BLOCK, BLOCK * 4);
-    STORE(3, sums + SIDE * BLOCK + SIDE, BLOCK * 4);
+TILES inline void score(const half *keys, const half *words, int64_t wide, float *sums) {
+    multiply_block(keys, wide * 2, words, words + wide * SIDE, wide, sums);
 }
 
 // sums [wide, of 32 queries] += columns [wide, of 32 keys] · pairs of keys [2, 16, 16].

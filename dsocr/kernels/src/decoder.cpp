@@ -8,7 +8,9 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
+#include "amx.h"
 #include "attention.h"
 
 #ifdef __AVX512VNNI__
@@ -50,6 +52,7 @@ struct Pass {
     float *x;                          // [rows, width]: embeddings in, hidden states before the last norm out
     const std::int32_t *positions;     // [rows]
     const std::int32_t *owners;        // [rows]: which row of tables is theirs
+    const std::uint8_t *given;         // [rows]: whether it is of a prompt; nowhere: none is
     const std::int32_t *tables;        // [sequences, table_width]: the blocks of each sequence
     i64 table_width, blocks, block;    // blocks in the pool, places in a block
     void *keys, *values;               // [layers, blocks, block, kv_heads, head_dim]
@@ -187,6 +190,56 @@ void four_rows(const Matrix &m, i64 row, const Activations &a, const std::int32_
     if (count == 1) run(Products<1>(m, row, a, tokens, out));
 }
 
+#ifdef HAS_TILES
+constexpr i64 BLOCK = 32;  // rows, and activations, of a product on tiles
+
+bool takes_tiles(const Matrix &m) { return (m.format == BFLOAT16 || m.format == TWELVE) && m.columns % BLOCK == 0; }
+
+// Sixteen activations [16, columns] as pairs of numbers [columns / 2, 16, 2]; nothing for those that there are not.
+void pair_up(const Activations &a, const std::int32_t *tokens, i64 count, std::uint16_t *pairs) {
+    alignas(64) std::int32_t from[16];
+    for (i64 t = 0; t < 16; ++t) from[t] = std::int32_t(tokens[std::min(t, count - 1)] * a.columns / 2);
+    const __m512i at = _mm512_load_si512(from);
+    const __mmask16 there = lanes(count);
+    for (i64 pair = 0; pair < a.columns / 2; ++pair)
+        _mm512_storeu_si512(pairs + pair * 32, _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), there, at, a.half + 2 * pair, 4));
+}
+
+// As `multiply`, 32 rows and 32 activations at a time.
+template <class Keep>
+void multiply_on_tiles(const Matrix &m, i64 first, i64 end, const Activations &a, const std::int32_t *tokens, i64 count, Keep keep) {
+    const i64 wide = padded(m.columns), sixteens = (count + BLOCK - 1) / BLOCK * 2;
+    thread_local std::vector<std::uint16_t> pairs, rows;
+    pairs.resize(std::max<i64>(pairs.size(), sixteens * m.columns * 16));
+    rows.resize(std::max<i64>(rows.size(), BLOCK * wide));
+    for (i64 group = 0; group < sixteens; ++group) {
+        std::uint16_t *const to = pairs.data() + group * m.columns * 16;
+        if (group * 16 < count) pair_up(a, tokens + group * 16, count - group * 16, to);
+        else std::fill(to, to + m.columns * 16, std::uint16_t(0));
+    }
+    alignas(64) float sums[BLOCK * BLOCK];
+    for (i64 row = first; row < end; row += BLOCK) {
+        const i64 here = std::min(BLOCK, end - row);
+        const std::uint16_t *from = reinterpret_cast<const std::uint16_t *>(static_cast<const char *>(m.data) + row * m.stride);
+        i64 stride = m.stride;
+        if (m.format == TWELVE || here < BLOCK) {
+            for (i64 r = 0; r < here; ++r) {
+                std::uint16_t *const to = rows.data() + r * wide;
+                if (m.format == BFLOAT16) std::memcpy(to, reinterpret_cast<const char *>(from) + r * m.stride, m.columns * 2);
+                else if (r % ROWS == 0) Twelve(m).unpack(row + r, to);
+            }
+            from = rows.data(), stride = wide * 2;
+        }
+        for (i64 t = 0; t < count; t += BLOCK) {
+            const std::uint16_t *const pair = pairs.data() + t * m.columns;
+            multiply_block(from, stride, pair, pair + 16 * m.columns, m.columns, sums);
+            for (i64 n = 0; n < std::min(BLOCK, count - t); ++n)
+                for (i64 r = 0; r < here; ++r) keep(t + n, row + r, sums[r * BLOCK + n]);
+        }
+    }
+}
+#endif
+
 // keep(t, row, sum) for each number of the rows from `first` to `end` times the activations in `tokens`.
 template <class Keep>
 void multiply(const Matrix &m, i64 first, i64 end, const Activations &a, const std::int32_t *tokens, i64 count,
@@ -204,6 +257,32 @@ void multiply(const Matrix &m, i64 first, i64 end, const Activations &a, const s
             for (i64 t = 0; t < count; ++t)
                 for (i64 r = 0; r < rows; ++r) keep(t, row + r, bench.sums[t * ROWS + r]);
     }
+}
+
+// The same for the activations that `given` marks, on tiles where there are any: what a row comes to depends on whether it
+// is of a prompt, but never on the others.
+template <class Keep>
+void multiply_marked(const Matrix &m, i64 first, i64 end, const Activations &a, const std::int32_t *tokens,
+                     const std::uint8_t *given, i64 count, const Bench &bench, Keep keep) {
+#ifdef HAS_TILES
+    if (given && takes_tiles(m)) {
+        thread_local std::vector<std::int32_t> spots[2], chosen[2];
+        for (int mark = 0; mark < 2; ++mark) spots[mark].clear(), chosen[mark].clear();
+        for (i64 t = 0; t < count; ++t) {
+            spots[given[t] != 0].push_back(std::int32_t(t));
+            chosen[given[t] != 0].push_back(tokens[t]);
+        }
+        const std::int32_t *other = spots[0].data(), *own = spots[1].data();
+        if (!spots[1].empty())
+            multiply_on_tiles(m, first, end, a, chosen[1].data(), i64(spots[1].size()),
+                              [=](i64 t, i64 row, float sum) { keep(own[t], row, sum); });
+        if (!spots[0].empty())
+            multiply(m, first, end, a, chosen[0].data(), i64(spots[0].size()), bench,
+                     [=](i64 t, i64 row, float sum) { keep(other[t], row, sum); });
+        return;
+    }
+#endif
+    multiply(m, first, end, a, tokens, count, bench, keep);
 }
 
 // So many floats or a few more: rows of them then begin at like addresses, and no compiler sums one in another order.
@@ -227,6 +306,7 @@ struct Worker {
     Activations normed, attended, inner;
     float *q, *k, *v, *answers, *weights, *scores;
     std::int32_t *every, *chosen, *token_of, *spot_of;
+    std::uint8_t *given_of;  // what `given` says of the row of each pair
     std::int32_t *kv_of;  // [heads]: where the keys of a head begin among those of a place
     Bench *benches;  // [threads]; their sums are also where a row's experts are scored
     Errand *errands;
@@ -259,6 +339,7 @@ struct Worker {
         chosen = shelf.take<std::int32_t>(pairs);
         token_of = shelf.take<std::int32_t>(pairs);
         spot_of = shelf.take<std::int32_t>(pairs);
+        given_of = shelf.take<std::uint8_t>(pairs);
         benches = shelf.take<Bench>(pass.threads);
         for (i64 own = 0; own < pass.threads; ++own) {
             const i64 most_columns = std::max({decoder.width, decoder.heads * decoder.head_dim, most_inner});
@@ -292,10 +373,10 @@ struct Worker {
     }
 
     // out[row, r] = matrix · activations, or added to it. Each thread takes neighbouring rows of the matrix.
-    void product(const Matrix &m, const Activations &a, const std::int32_t *tokens, i64 count, float *out, bool add) {
+    void product(const Matrix &m, const Activations &a, const std::uint8_t *given, i64 count, float *out, bool add) {
         const i64 tiles = (m.rows + ROWS - 1) / ROWS, first = tiles * this_thread() / team() * ROWS;
         const i64 end = std::min(tiles * (this_thread() + 1) / team() * ROWS, m.rows);
-        rows_of(m, first, end, a, tokens, count, [=](i64 t, i64 row, float sum) {
+        rows_of(m, first, end, a, every, given, count, [=](i64 t, i64 row, float sum) {
             float &to = out[t * m.rows + row];
             to = add ? to + sum : sum;
         });
@@ -475,6 +556,8 @@ struct Worker {
                 }
             if (pairs > first) errands[count++] = {&layer.experts[e], first, pairs - first};
         }
+        if (p.given)
+            for (i64 pair = 0; pair < pairs; ++pair) given_of[pair] = p.given[token_of[pair]];
         *errand_count = count;
     }
 
@@ -494,8 +577,9 @@ struct Worker {
     }
 
     template <class Keep>
-    void rows_of(const Matrix &m, i64 first, i64 end, const Activations &a, const std::int32_t *tokens, i64 count, Keep keep) {
-        multiply(m, first, end, a, tokens, count, benches[this_thread()], keep);
+    void rows_of(const Matrix &m, i64 first, i64 end, const Activations &a, const std::int32_t *tokens,
+                 const std::uint8_t *given, i64 count, Keep keep) {
+        multiply_marked(m, first, end, a, tokens, given, count, benches[this_thread()], keep);
     }
 
     void feed_forward(const Layer &layer) {
@@ -509,17 +593,19 @@ struct Worker {
             const std::int32_t *tokens = token_of + e.first;
             float *hidden = narrowed(e).exact;
             const i64 wide = e.network->gate.rows;
-            rows_of(e.network->gate, first, end, normed, tokens, e.count,
+            const std::uint8_t *given = p.given ? given_of + e.first : nullptr;
+            rows_of(e.network->gate, first, end, normed, tokens, given, e.count,
                     [=](i64 t, i64 row, float gate) { hidden[t * wide + row] = gate; });
             for (i64 t = 0; t < e.count; ++t)
 #pragma omp simd
                 for (i64 row = t * wide + first; row < t * wide + end; ++row) hidden[row] = silu(hidden[row]);
-            rows_of(e.network->up, first, end, normed, tokens, e.count,
+            rows_of(e.network->up, first, end, normed, tokens, given, e.count,
                     [=](i64 t, i64 row, float up) { hidden[t * wide + row] *= up; });
         });
         prepare_hidden();
         share([](const Errand &e) { return e.network->down.rows; }, [&](const Errand &e, i64 first, i64 end) {
-            rows_of(e.network->down, first, end, narrowed(e), every, e.count,
+            const std::uint8_t *given = p.given ? given_of + e.first : nullptr;
+            rows_of(e.network->down, first, end, narrowed(e), every, given, e.count,
                     [&](i64 t, i64 row, float sum) { answers[(e.first + t) * d.width + row] = sum; });
         });
         gather(layer);
@@ -570,12 +656,12 @@ struct Worker {
         for (i64 index = 0; index < d.layer_count; ++index) {
             const Layer &layer = d.layers[index];
             norm(layer.attention_norm, layer.q.format);
-            product(layer.q, normed, every, p.rows, q, false);
-            product(layer.k, normed, every, p.rows, k, false);
-            product(layer.v, normed, every, p.rows, v, false);
+            product(layer.q, normed, p.given, p.rows, q, false);
+            product(layer.k, normed, p.given, p.rows, k, false);
+            product(layer.v, normed, p.given, p.rows, v, false);
             remember(index);
             attend(index, longest, layer.out.format);
-            product(layer.out, attended, every, p.rows, p.x, true);
+            product(layer.out, attended, p.given, p.rows, p.x, true);
             norm(layer.ffn_norm, layer.always.gate.format);
             feed_forward(layer);
         }
@@ -584,7 +670,7 @@ struct Worker {
             norm_row(p.wanted[index], index, d.norm);
             prepare(normed, index, d.head.format);
         }
-        product(d.head, normed, every, p.wanted_count, p.logits, false);
+        product(d.head, normed, nullptr, p.wanted_count, p.logits, false);
     }
 };
 
@@ -606,17 +692,32 @@ i64 decoder_scratch(const Decoder *decoder, i64 rows, i64 longest, i64 threads) 
     return shelf.used;
 }
 
-void decoder_run(const Decoder *decoder, const Pass *pass) {
-    const i64 longest = longest_of(*pass);
+void decoder_run(const Decoder *decoder, const Pass *asked) {
+    Pass task = *asked;
+#ifdef HAS_TILES
+    if (!may_use_tiles()) task.given = nullptr;
+#else
+    task.given = nullptr;
+#endif
+    const Pass *const pass = &task;
+    const i64 longest = longest_of(task);
     Shelf shelf{pass->scratch};
-    Worker worker(*decoder, *pass, shelf, longest);
+    Worker worker(*decoder, task, shelf, longest);
     for (i64 row = 0; row < pass->rows; ++row) worker.every[row] = std::int32_t(row);
     const i64 sharing = decoder->heads / decoder->kv_heads;
     for (i64 head = 0; head < decoder->heads; ++head)
         worker.kv_of[head] = std::int32_t(head / sharing * decoder->head_dim);
     worker.find_stretches();
 #pragma omp parallel num_threads(pass->threads)
-    worker.run(longest);
+    {
+#ifdef HAS_TILES
+        if (pass->given) set_up_tiles();
+#endif
+        worker.run(longest);
+#ifdef HAS_TILES
+        if (pass->given) put_tiles_away();
+#endif
+    }
 }
 
 i64 matrix_scratch(const Matrix *matrix, i64 rows) {
