@@ -23,6 +23,7 @@ from dsocr.ocr import choose_device, load
 
 RELEASED_NAME = "released"  # instead of a model: its size, with random weights
 CONTEXT = 300  # places that each sequence has behind it
+PROMPT = 256  # places
 SECONDS = 3.0  # for each rate
 _LEAST_ROUNDS = 3
 
@@ -116,6 +117,7 @@ def measure(
         read = step_bytes(network, CONTEXT) * rate / count if count == 1 else 0.0
         share = read / bandwidth if bandwidth and count == 1 else None
         yield Rate(f"decode, {count} at once", rate, "tokens/s", share, "memory" if share else "")
+    yield Rate(f"a prompt of {PROMPT} places", prompt_seconds(network, seconds=seconds), "s")
     taken = encode_seconds(network, view, seconds)
     work = encode_operations(network, view)
     share = work / taken / arithmetic if arithmetic else None
@@ -138,6 +140,17 @@ def decode_rate(network: Network, count: int, context: int = CONTEXT, seconds: f
         network.step(network.decoder.embed(ids.to(network.device)), Batch(pool, spans), list(range(count)))
 
     return count / best_seconds(step, network.device, seconds)
+
+
+def prompt_seconds(network: Network, places: int = PROMPT, *, given: bool = True, seconds: float = SECONDS) -> float:
+    """Seconds for so many places of one prompt; given: as a prompt is read, else as what was written is read again."""
+    decoder = network.config.decoder
+    shape = decoder.layers, decoder.kv_heads, decoder.head_dim, blocks_for(places)
+    pool = KVPool(*shape, network.dtype, network.device)
+    spans = [Span(pool.take(blocks_for(places)), 0, places, places if given else 0)]
+    ids = torch.randint(0, decoder.vocab_size, (places,), generator=torch.Generator().manual_seed(0))
+    x = network.decoder.embed(ids.to(network.device))
+    return best_seconds(lambda: network.step(x, Batch(pool, spans), [places - 1]), network.device, seconds)
 
 
 def encode_seconds(network: Network, view: int, seconds: float = SECONDS) -> float:

@@ -33,7 +33,8 @@ def test_a_view_of_the_release_takes_381_billion_operations(released):
 def test_the_command_prints_a_table_of_limits_and_rates():
     result = CliRunner().invoke(cli.app, ["bench", "--model", "nano", "--batch", "1,2", "--seconds", "0.1"])
     rows = [line.split("|")[1].strip() for line in result.stdout.splitlines() if line.startswith("| ")]
-    assert rows[-3:] == ["decode, 1 at once", "decode, 2 at once", "encode a 640 px view"]
+    rates = ["decode, 1 at once", "decode, 2 at once", "a prompt of 256 places", "encode a 640 px view"]
+    assert rows[-4:] == rates
     assert "nano (auto) on" in result.stdout
 
 

@@ -86,7 +86,7 @@ class FastSamLayer(nn.Module):
 
 
 def attend_on_tiles(qkv: Tensor, tables: tuple[Tensor, Tensor], heads: int) -> Tensor:
-    """As `sheet_attention` over a whole sheet: in windows what has to be moved first would take longer than it saves."""
+    """As `sheet_attention` over a whole sheet; in windows, what has to be moved first takes longer than is saved."""
     batch, rows, columns, triple = qkv.shape
     q, k, v = qkv.reshape(batch, rows * columns, 3, heads, -1).permute(2, 3, 0, 1, 4)  # each [heads, b, h·w, head dim]
     spread = (spread_table(table, side) for table, side in zip(tables, (rows, columns), strict=True))

@@ -80,6 +80,12 @@ struct Bench {
 
 constexpr i64 STREAM = 64;  // rows of a matrix that meet a single activation in one go
 
+constexpr i64 BLOCK = 32;  // rows, and activations, of a product on tiles
+
+bool takes_tiles(i64 format, i64 columns) {
+    return (format == BFLOAT16 || format == TWELVE || format == INT8) && columns % BLOCK == 0;
+}
+
 // Hands out pieces of the scratch, or only counts them when there is none.
 struct Shelf {
     char *at;
@@ -163,6 +169,11 @@ void prepare(const Activations &a, i64 row, i64 format) {
         for (i64 n = 0; n < 8; ++n) pairs[k + n] = widen(half[k + 2 * n]), pairs[k + 8 + n] = widen(half[k + 2 * n + 1]);
 }
 
+// The same for a row that goes over tiles if it is `given` and the matrix takes them.
+void prepare(const Activations &a, i64 row, i64 format, bool given) {
+    prepare(a, row, given && takes_tiles(format, a.columns) ? i64(BFLOAT16) : format);
+}
+
 template <int T> void run(const Products<T> &tile) {
     if constexpr (Products<T>::STREAMS_TWELVE)
         if (tile.m.format == TWELVE) return tile.run_twelve();
@@ -191,9 +202,21 @@ void four_rows(const Matrix &m, i64 row, const Activations &a, const std::int32_
 }
 
 #ifdef HAS_TILES
-constexpr i64 BLOCK = 32;  // rows, and activations, of a product on tiles
-
-bool takes_tiles(const Matrix &m) { return (m.format == BFLOAT16 || m.format == TWELVE) && m.columns % BLOCK == 0; }
+// One row, or with 12 bits four, as bfloat16; 8 bits times their scale are rounded to it.
+void widen_row(const Matrix &m, i64 row, std::uint16_t *to) {
+    const i64 wide = padded(m.columns);
+    const char *const from = static_cast<const char *>(m.data) + row * m.stride;
+    if (m.format == BFLOAT16) std::memcpy(to, from, m.columns * 2);
+    else if (m.format == TWELVE && row % ROWS == 0) Twelve(m).unpack(row, to);
+    if (m.format != INT8) return;
+    const std::uint16_t *const scales = static_cast<const std::uint16_t *>(m.scales) + row * (wide / GROUP);
+    const std::uint8_t *const bytes = reinterpret_cast<const std::uint8_t *>(from);
+    for (i64 start = 0; start < wide; start += GROUP) {
+        const float scale = widen(scales[start / GROUP]);
+#pragma omp simd
+        for (i64 k = start; k < start + GROUP; ++k) to[k] = rounded(float(std::int32_t(bytes[k]) - 128) * scale);
+    }
+}
 
 // Sixteen activations [16, columns] as pairs of numbers [columns / 2, 16, 2]; nothing for those that there are not.
 void pair_up(const Activations &a, const std::int32_t *tokens, i64 count, std::uint16_t *pairs) {
@@ -222,12 +245,8 @@ void multiply_on_tiles(const Matrix &m, i64 first, i64 end, const Activations &a
         const i64 here = std::min(BLOCK, end - row);
         const std::uint16_t *from = reinterpret_cast<const std::uint16_t *>(static_cast<const char *>(m.data) + row * m.stride);
         i64 stride = m.stride;
-        if (m.format == TWELVE || here < BLOCK) {
-            for (i64 r = 0; r < here; ++r) {
-                std::uint16_t *const to = rows.data() + r * wide;
-                if (m.format == BFLOAT16) std::memcpy(to, reinterpret_cast<const char *>(from) + r * m.stride, m.columns * 2);
-                else if (r % ROWS == 0) Twelve(m).unpack(row + r, to);
-            }
+        if (m.format != BFLOAT16 || here < BLOCK) {
+            for (i64 r = 0; r < here; ++r) widen_row(m, row + r, rows.data() + r * wide);
             from = rows.data(), stride = wide * 2;
         }
         for (i64 t = 0; t < count; t += BLOCK) {
@@ -265,7 +284,7 @@ template <class Keep>
 void multiply_marked(const Matrix &m, i64 first, i64 end, const Activations &a, const std::int32_t *tokens,
                      const std::uint8_t *given, i64 count, const Bench &bench, Keep keep) {
 #ifdef HAS_TILES
-    if (given && takes_tiles(m)) {
+    if (given && takes_tiles(m.format, m.columns)) {
         thread_local std::vector<std::int32_t> spots[2], chosen[2];
         for (int mark = 0; mark < 2; ++mark) spots[mark].clear(), chosen[mark].clear();
         for (i64 t = 0; t < count; ++t) {
@@ -357,7 +376,7 @@ struct Worker {
 #pragma omp for schedule(static)
         for (i64 row = 0; row < p.rows; ++row) {
             norm_row(row, row, weight);
-            prepare(normed, row, format);
+            prepare(normed, row, format, p.given && p.given[row]);
         }
     }
 
@@ -505,7 +524,7 @@ struct Worker {
             else attend_rows<float>(layer, rows, head, end, longest);
         }
 #pragma omp for schedule(static)
-        for (i64 row = 0; row < p.rows; ++row) prepare(attended, row, format);
+        for (i64 row = 0; row < p.rows; ++row) prepare(attended, row, format, p.given && p.given[row]);
     }
 
     // Neighbouring rows of one sequence, which attend together.
@@ -628,7 +647,8 @@ struct Worker {
         for (i64 e = 0; e < *errand_count; ++e) {
             const Activations own = narrowed(errands[e]);
 #pragma omp for schedule(static) nowait
-            for (i64 t = 0; t < errands[e].count; ++t) prepare(own, t, errands[e].network->down.format);
+            for (i64 t = 0; t < errands[e].count; ++t)
+                prepare(own, t, errands[e].network->down.format, p.given && given_of[errands[e].first + t]);
         }
 #pragma omp barrier
     }

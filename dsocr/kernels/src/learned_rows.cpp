@@ -9,19 +9,8 @@
 #include "numbers.h"
 #include "threads.h"
 
-namespace {
-
 using std::int64_t;
 using half = std::uint16_t;
-
-// As `narrow`, in a form that compilers turn into vectors; numbers only.
-inline half rounded(float value) {
-    std::uint32_t bits;
-    std::memcpy(&bits, &value, 4);
-    return half((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-}  // namespace
 
 extern "C" {
 

@@ -20,6 +20,13 @@ inline std::uint16_t narrow(float value) {
     return std::uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);               // to the nearest, ties to even
 }
 
+// The same of what is a number, in a form that compilers turn into vectors.
+inline std::uint16_t rounded(float value) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    return std::uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
 inline float half_to_float(std::uint16_t half) {
     const std::uint32_t sign = std::uint32_t(half & 0x8000) << 16;
     const int exponent = (half >> 10) & 31;
