@@ -220,9 +220,10 @@ def _fuses(q: Tensor) -> bool:
 def _whereabouts(row_bias: Tensor, column_bias: Tensor) -> Tensor:
     """Row and column of each place, one-hot and as wide as the biases: [h · w, both widths]."""
     rows, columns = row_bias.shape[2:4]
-    row, column = torch.eye(rows, row_bias.shape[-1]), torch.eye(columns, column_bias.shape[-1])
+    row = torch.eye(rows, row_bias.shape[-1], device=row_bias.device, dtype=row_bias.dtype)
+    column = torch.eye(columns, column_bias.shape[-1], device=row_bias.device, dtype=row_bias.dtype)
     both = [row[:, None].expand(-1, columns, -1), column[None].expand(rows, -1, -1)]
-    return torch.cat(both, dim=-1).flatten(0, 1).to(row_bias)
+    return torch.cat(both, dim=-1).flatten(0, 1)
 
 
 def _norm_channels(sheet: Tensor, norm: nn.Module) -> Tensor:

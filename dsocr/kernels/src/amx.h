@@ -12,6 +12,7 @@
 #define STORE(tile, address, stride) _tile_stored(tile, (address), (stride))
 #define ALL_IS_WRITTEN __asm__ volatile("" ::: "memory")
 
+#include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -59,7 +60,12 @@ TILES inline void multiply_block(
 
 // Whether the processor has tiles and the system lets this process use them.
 inline bool may_use_tiles() {
-    static const bool allowed = syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+    static const bool allowed = [] {
+        unsigned a, b, c, d;
+        constexpr unsigned BFLOAT16 = 1u << 22, AMX_TILE = 1u << 24;
+        if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & BFLOAT16) || !(d & AMX_TILE)) return false;
+        return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+    }();
     return allowed;
 }
 

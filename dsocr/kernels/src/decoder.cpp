@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <vector>
 
 #include "amx.h"
 #include "attention.h"
@@ -76,11 +75,21 @@ namespace {
 struct Bench {
     float *sums;              // [the larger of ROWS times the activations, and STREAM]
     std::uint16_t *unpacked;  // [ROWS, padded columns]
+    // For products on tiles: activations as pairs of numbers, BLOCK rows, and which activations are given and which not.
+    std::uint16_t *pairs, *widened;
+    std::int32_t *spots[2], *chosen[2];
 };
 
 constexpr i64 STREAM = 64;  // rows of a matrix that meet a single activation in one go
+constexpr i64 BLOCK = 32;   // rows, and activations, of a product on tiles
 
-constexpr i64 BLOCK = 32;  // rows, and activations, of a product on tiles
+#ifdef HAS_TILES
+constexpr bool USES_TILES = true;
+#else
+constexpr bool USES_TILES = false;
+#endif
+
+i64 whole_blocks(i64 count) { return (count + BLOCK - 1) / BLOCK * BLOCK; }
 
 bool takes_tiles(i64 format, i64 columns) {
     return (format == BFLOAT16 || format == TWELVE || format == INT8) && columns % BLOCK == 0;
@@ -107,9 +116,17 @@ struct Shelf {
         a.offset4 = take<std::int32_t>(rows * wide / 32);
         return a;
     }
-    Bench bench(i64 rows, i64 columns) {
-        float *sums = take<float>(std::max(rows * ROWS, STREAM));
-        return {sums, take<std::uint16_t>(ROWS * padded(columns))};
+    // given: at most so many activations of a product go over tiles.
+    Bench bench(i64 rows, i64 columns, i64 given) {
+        Bench bench{};
+        bench.sums = take<float>(std::max(rows * ROWS, STREAM));
+        bench.unpacked = take<std::uint16_t>(ROWS * padded(columns));
+        if (!given) return bench;
+        bench.pairs = take<std::uint16_t>(whole_blocks(given) * columns);
+        bench.widened = take<std::uint16_t>(BLOCK * padded(columns));
+        for (int mark = 0; mark < 2; ++mark)
+            bench.spots[mark] = take<std::int32_t>(given), bench.chosen[mark] = take<std::int32_t>(given);
+        return bench;
     }
 };
 
@@ -230,13 +247,11 @@ void pair_up(const Activations &a, const std::int32_t *tokens, i64 count, std::u
 
 // As `multiply`, 32 rows and 32 activations at a time.
 template <class Keep>
-void multiply_on_tiles(const Matrix &m, i64 first, i64 end, const Activations &a, const std::int32_t *tokens, i64 count, Keep keep) {
-    const i64 wide = padded(m.columns), sixteens = (count + BLOCK - 1) / BLOCK * 2;
-    thread_local std::vector<std::uint16_t> pairs, rows;
-    pairs.resize(std::max<i64>(pairs.size(), sixteens * m.columns * 16));
-    rows.resize(std::max<i64>(rows.size(), BLOCK * wide));
-    for (i64 group = 0; group < sixteens; ++group) {
-        std::uint16_t *const to = pairs.data() + group * m.columns * 16;
+void multiply_on_tiles(const Matrix &m, i64 first, i64 end, const Activations &a, const std::int32_t *tokens, i64 count,
+                       const Bench &bench, Keep keep) {
+    const i64 wide = padded(m.columns);
+    for (i64 group = 0; group < whole_blocks(count) / 16; ++group) {
+        std::uint16_t *const to = bench.pairs + group * m.columns * 16;
         if (group * 16 < count) pair_up(a, tokens + group * 16, count - group * 16, to);
         else std::fill(to, to + m.columns * 16, std::uint16_t(0));
     }
@@ -246,11 +261,11 @@ void multiply_on_tiles(const Matrix &m, i64 first, i64 end, const Activations &a
         const std::uint16_t *from = reinterpret_cast<const std::uint16_t *>(static_cast<const char *>(m.data) + row * m.stride);
         i64 stride = m.stride;
         if (m.format != BFLOAT16 || here < BLOCK) {
-            for (i64 r = 0; r < here; ++r) widen_row(m, row + r, rows.data() + r * wide);
-            from = rows.data(), stride = wide * 2;
+            for (i64 r = 0; r < here; ++r) widen_row(m, row + r, bench.widened + r * wide);
+            from = bench.widened, stride = wide * 2;
         }
         for (i64 t = 0; t < count; t += BLOCK) {
-            const std::uint16_t *const pair = pairs.data() + t * m.columns;
+            const std::uint16_t *const pair = bench.pairs + t * m.columns;
             multiply_block(from, stride, pair, pair + 16 * m.columns, m.columns, sums);
             for (i64 n = 0; n < std::min(BLOCK, count - t); ++n)
                 for (i64 r = 0; r < here; ++r) keep(t + n, row + r, sums[r * BLOCK + n]);
@@ -285,18 +300,18 @@ void multiply_marked(const Matrix &m, i64 first, i64 end, const Activations &a, 
                      const std::uint8_t *given, i64 count, const Bench &bench, Keep keep) {
 #ifdef HAS_TILES
     if (given && takes_tiles(m.format, m.columns)) {
-        thread_local std::vector<std::int32_t> spots[2], chosen[2];
-        for (int mark = 0; mark < 2; ++mark) spots[mark].clear(), chosen[mark].clear();
+        i64 counts[2] = {};
         for (i64 t = 0; t < count; ++t) {
-            spots[given[t] != 0].push_back(std::int32_t(t));
-            chosen[given[t] != 0].push_back(tokens[t]);
+            const bool mark = given[t];
+            bench.spots[mark][counts[mark]] = std::int32_t(t);
+            bench.chosen[mark][counts[mark]++] = tokens[t];
         }
-        const std::int32_t *other = spots[0].data(), *own = spots[1].data();
-        if (!spots[1].empty())
-            multiply_on_tiles(m, first, end, a, chosen[1].data(), i64(spots[1].size()),
+        const std::int32_t *other = bench.spots[0], *own = bench.spots[1];
+        if (counts[1])
+            multiply_on_tiles(m, first, end, a, bench.chosen[1], counts[1], bench,
                               [=](i64 t, i64 row, float sum) { keep(own[t], row, sum); });
-        if (!spots[0].empty())
-            multiply(m, first, end, a, chosen[0].data(), i64(spots[0].size()), bench,
+        if (counts[0])
+            multiply(m, first, end, a, bench.chosen[0], counts[0], bench,
                      [=](i64 t, i64 row, float sum) { keep(other[t], row, sum); });
         return;
     }
@@ -362,7 +377,7 @@ struct Worker {
         benches = shelf.take<Bench>(pass.threads);
         for (i64 own = 0; own < pass.threads; ++own) {
             const i64 most_columns = std::max({decoder.width, decoder.heads * decoder.head_dim, most_inner});
-            const Bench bench = shelf.bench(std::max(pairs, experts), most_columns);
+            const Bench bench = shelf.bench(std::max(pairs, experts), most_columns, USES_TILES ? n : 0);
             if (benches) benches[own] = bench;
         }
         errands = shelf.take<Errand>(experts + 1);
@@ -715,7 +730,8 @@ i64 decoder_scratch(const Decoder *decoder, i64 rows, i64 longest, i64 threads) 
 void decoder_run(const Decoder *decoder, const Pass *asked) {
     Pass task = *asked;
 #ifdef HAS_TILES
-    if (!may_use_tiles()) task.given = nullptr;
+    const bool any = task.given && std::count(task.given, task.given + task.rows, 0) < task.rows;
+    if (!any || !may_use_tiles()) task.given = nullptr;
 #else
     task.given = nullptr;
 #endif
@@ -744,7 +760,7 @@ i64 matrix_scratch(const Matrix *matrix, i64 rows) {
     Shelf shelf{nullptr};
     shelf.activations(rows, matrix->columns);
     shelf.take<std::int32_t>(rows);
-    shelf.bench(rows, matrix->columns);
+    shelf.bench(rows, matrix->columns, 0);
     return shelf.used;
 }
 
@@ -753,7 +769,7 @@ void matrix_product(const Matrix *matrix, const float *x, i64 rows, float *out, 
     Shelf shelf{scratch};
     Activations a = shelf.activations(rows, matrix->columns);
     std::int32_t *every = shelf.take<std::int32_t>(rows);
-    const Bench bench = shelf.bench(rows, matrix->columns);
+    const Bench bench = shelf.bench(rows, matrix->columns, 0);
     std::memcpy(a.exact, x, rows * matrix->columns * 4);
     for (i64 row = 0; row < rows; ++row) {
         every[row] = std::int32_t(row);
