@@ -41,7 +41,8 @@ class Rate:
     def row(self) -> str:
         """As a row of a Markdown table."""
         share = f"{self.share:.0%} of {self.limit}" if self.share is not None else self.limit
-        return f"| {self.what} | {self.value:.3g} {self.unit} | {share} |"
+        value = f"{self.value:.0f}" if self.value >= 1000 else f"{self.value:.3g}"
+        return f"| {self.what} | {value} {self.unit} | {share} |"
 
 
 def describe(network: Network, name: str) -> str:

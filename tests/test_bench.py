@@ -38,6 +38,11 @@ def test_the_command_prints_a_table_of_limits_and_rates():
     assert "nano (auto) on" in result.stdout
 
 
+def test_large_rates_are_told_in_whole_numbers():
+    assert "| 3634 GFLOP/s |" in bench.Rate("x", 3633.7, "GFLOP/s").row()
+    assert "| 0.0123 s |" in bench.Rate("x", 0.01234, "s").row()
+
+
 @pytest.mark.parametrize("batch", ["", "0", "1,x", "2,-1"])
 def test_a_batch_that_is_no_list_of_numbers_is_refused(batch):
     with pytest.raises(InputError, match="1,4,16"):
