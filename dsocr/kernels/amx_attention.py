@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dsocr.kernels.learned_rows import in_training
-from dsocr.kernels.library import call, core, cpu_features
+from dsocr.kernels.library import call, core
 
-_TILES = {"amx_tile", "amx_bf16"}
 _WIDTH = 32  # heads' widths are filled up to a multiple
 
 
@@ -75,6 +74,6 @@ def _sizes(q: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[int, int, 
 
 @cache
 def _core() -> ctypes.CDLL | None:
-    """The core, where it has this attention: one level has, for processors with tiles."""
-    library = core() if cpu_features() >= _TILES else None
+    """The core, where it has this attention and may use the processor's tiles."""
+    library = core()
     return library if library is not None and library.amx_attention_runs() else None
