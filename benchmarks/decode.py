@@ -17,7 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.peers import llama_cpp
-from dsocr.bench import CONTEXT, decode_rate, step_bytes
+from dsocr.bench import CONTEXT, decode_rate, head_bytes, step_bytes, stored
 from dsocr.kernels import limits
 from dsocr.model.quantised import can_shorten, shorten
 from dsocr.model.released import random_network
@@ -65,11 +65,18 @@ def measure(form: str, rounds: int, *, peer: bool, plain: bool) -> list[str]:
         both.append((limits.read_bandwidth(2) or 0) / (limits.read_bandwidth(1) or 1))
         note("1 at once, 2 threads", decode_rate(network, 1, seconds=4))
         note("16 at once, 2 threads", decode_rate(network, 16, seconds=6))
-    floor = best["memory"] / step_bytes(network, CONTEXT)
+    read = step_bytes(network, CONTEXT)
+    floor = best["memory"] / read
+    whole = best["memory"] / (read - head_bytes(network) + stored(network.decoder.head))
     one = best["1 at once"]
     second = median(both)  # a thread that waits for a processor while the other reads makes it look like more
     rows = [
-        ("1 at once", one, f"{one / floor:.0%} of the floor of {floor:.1f} ({best['memory'] / 1e9:.1f} GB/s)"),
+        (
+            "1 at once",
+            one,
+            f"{one / floor:.0%} of the floor of {floor:.1f} ({best['memory'] / 1e9:.1f} GB/s)"
+            f"; {one / whole:.0%} of every weight's, {whole:.1f}",
+        ),
         (
             "1 at once, 2 threads",
             best["1 at once, 2 threads"],

@@ -14,6 +14,7 @@ from dsocr.engine.batch import Batch, Span
 from dsocr.engine.kv_cache import KVPool, blocks_for
 from dsocr.errors import InputError
 from dsocr.kernels import library, limits
+from dsocr.model.compiled import CompiledDecoder
 from dsocr.model.moe import MixtureOfExperts
 from dsocr.model.network import Network
 from dsocr.model.quantised import BITS, can_shorten, shorten
@@ -176,9 +177,12 @@ def best_seconds(work: Callable[[], object], device: torch.device, seconds: floa
 
 
 def step_bytes(network: Network, context: int) -> int:
-    """Bytes that one new token reads: every active weight once, and the keys and values before it."""
+    """Bytes that one new token reads: every active weight once, and the keys and values before it.
+
+    Of a head that is found by its coarse form, only that; the few hundred of its rows that are read then are left out.
+    """
     decoder, config = network.decoder, network.config.decoder
-    total = stored(decoder.head)
+    total = head_bytes(network)
     for layer in decoder.layers:
         total += stored(layer)
         ffn = layer.ffn
@@ -187,6 +191,12 @@ def step_bytes(network: Network, context: int) -> int:
             total -= idle * stored(ffn.experts[0])
     cached = 2 * config.layers * config.kv_heads * config.head_dim * context * network.dtype.itemsize
     return total + cached
+
+
+def head_bytes(network: Network) -> int:
+    """Bytes of the head that a greedy reader reads whole."""
+    coarse = network.fast.coarse if isinstance(network.fast, CompiledDecoder) else None
+    return coarse.data.nbytes + coarse.scales.nbytes if coarse else stored(network.decoder.head)
 
 
 def stored(module: nn.Module) -> int:

@@ -124,6 +124,11 @@ class Sequence:
             self.look = Look(self._views)
         return blocks
 
+    @property
+    def draws(self) -> bool:
+        """Whether its next id may be another than the likeliest that is allowed."""
+        return self._sampling.temperature > 0
+
     def choice(self) -> Choice:
         """What its next id is chosen by."""
         return Choice(self._sampling, self._generator, self._memory.banned() if self._memory else ())

@@ -46,7 +46,11 @@ class LayerWeights:
 
 @dataclass(frozen=True)
 class DecoderWeights:
-    """A decoder: its layers, the last norm, the head [vocab, width], and the rotary tables [places, head dim / 2]."""
+    """A decoder: its layers, the last norm, the head [vocab, width], and the rotary tables [places, head dim / 2].
+
+    coarse: the head in 4 bits. Where it is given, it finds the likeliest ids, and the logits of some hundreds of them
+    alone are exact: all are where these do not stand out by six times what the coarse ones are off.
+    """
 
     layers: Sequence[LayerWeights]
     norm: Tensor
@@ -59,6 +63,7 @@ class DecoderWeights:
     renormalise: bool
     eps: float
     routed_scale: float
+    coarse: Packed | None = None
 
 
 class _Matrix(ctypes.Structure):
@@ -85,14 +90,14 @@ class _Decoder(ctypes.Structure):
     _fields_ = (
         *((n, _I64) for n in ("width", "heads", "kv_heads", "head_dim", "layer_count", "per_token", "renormalise")),
         *(("eps", ctypes.c_double), ("scale", ctypes.c_double), ("layers", ctypes.POINTER(_Layer))),
-        *(("norm", _POINTER), ("head", _Matrix), ("cosines", _POINTER), ("sines", _POINTER)),
+        *(("norm", _POINTER), ("head", _Matrix), ("coarse", _Matrix), ("cosines", _POINTER), ("sines", _POINTER)),
     )
 
 
 class _Pass(ctypes.Structure):
     _fields_ = (
         ("rows", _I64),
-        *((name, _POINTER) for name in ("x", "positions", "owners", "given", "tables")),
+        *((name, _POINTER) for name in ("x", "positions", "owners", "given", "draws", "tables")),
         *((name, _I64) for name in ("table_width", "blocks", "block")),
         *(("keys", _POINTER), ("values", _POINTER), ("cache_is_bfloat16", _I64)),
         *(("wanted", _POINTER), ("wanted_count", _I64), ("logits", _POINTER)),
@@ -125,6 +130,7 @@ class DecoderCore:
             *(weights.norm.numel(), weights.heads, weights.kv_heads, self._head_dim, len(layers)),
             *(weights.experts_per_token, weights.renormalise, weights.eps, weights.routed_scale, layers),
             *(self._float(weights.norm), self._matrix(weights.head)),
+            _Matrix() if weights.coarse is None else self._matrix(weights.coarse),
             *(self._float(weights.cosines), self._float(weights.sines)),
         )
 
@@ -138,12 +144,14 @@ class DecoderCore:
         values: Tensor,
         wanted: Sequence[int],
         given: Tensor | None = None,
+        draws: Tensor | None = None,
     ) -> Tensor:
         """Rows x [n, width] of several sequences → float32 logits [len(wanted), vocab]; x is not changed.
 
         positions, owners int32 [n]; tables int32 [sequences, most blocks]; keys, values [layers, blocks, block,
         kv heads, head dim], float32 or bfloat16, into which the rows' own are stored; given uint8 [n]: which rows are
-        of prompts, which some processors read faster, but to other last digits.
+        of prompts, which some processors read faster, but to other last digits. draws uint8 [n]: of which rows each
+        logit must be exact; with a coarse head only the likeliest are of the others (`DecoderWeights`).
         """
         x = x.to(torch.float32, copy=True).contiguous()
         chosen = torch.tensor(wanted, dtype=torch.int32)
@@ -154,7 +162,8 @@ class DecoderCore:
             self._scratch = torch.empty(size + 128, dtype=torch.uint8)
         task = _Pass(
             *(len(x), x.data_ptr(), positions.data_ptr(), owners.data_ptr()),
-            *(None if given is None else given.data_ptr(), tables.data_ptr(), tables.shape[1]),
+            *(None if marks is None else marks.data_ptr() for marks in (given, draws)),
+            *(tables.data_ptr(), tables.shape[1]),
             *(keys.shape[1], keys.shape[2], keys.data_ptr(), values.data_ptr(), keys.dtype == torch.bfloat16),
             *(chosen.data_ptr(), len(wanted), logits.data_ptr(), threads, -(-self._scratch.data_ptr() // 64) * 64),
         )

@@ -9,8 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from dsocr.kernels.coarse_head import coarse_head
 from dsocr.kernels.decoder_core import DecoderCore, DecoderWeights, FeedForwardWeights, LayerWeights, Weight, packable
 from dsocr.kernels.library import core
+from dsocr.kernels.quantise import Packed
 from dsocr.model.decoder import Decoder, DecoderLayer, rope_tables
 from dsocr.model.moe import MixtureOfExperts, SwiGLU
 from dsocr.model.quantised import QuantisedLinear, TwelveBitLinear, can_shorten, shortening
@@ -33,19 +35,22 @@ class Rows(Protocol):
     positions: Tensor
     owners: Tensor
     given: Tensor
+    draws: Tensor
     tables: Tensor
 
 
 class CompiledDecoder:
     """Rows in, logits out, as `Network.step` has it.
 
+    Of a large head only the likeliest rows are multiplied, which its `coarse` form finds; texts that draw get all.
     A large decoder of bfloat16 weights that are mapped from files is shortened to 12 bits a number once it has been
     asked often enough for it to pay: some matrices more in each pass, which changes no number of any answer.
     """
 
     def __init__(self, decoder: Decoder) -> None:
-        self._decoder, self._core = decoder, _core(decoder)
         frozen = not any(parameter.requires_grad for parameter in decoder.parameters())
+        self.coarse = coarse_head(_weight(decoder.head)) if frozen else None
+        self._decoder, self._core = decoder, _core(decoder, self.coarse)
         self._shortening = shortening(decoder, mapped=True) if frozen and can_shorten(decoder) else None
         self._passes = 0
 
@@ -56,7 +61,7 @@ class CompiledDecoder:
             self._shorten_more(self._shortening)
         pool = batch.pool
         places = batch.positions, batch.owners, batch.tables
-        return self._core.run(x, *places, pool.keys, pool.values, wanted, batch.given)
+        return self._core.run(x, *places, pool.keys, pool.values, wanted, batch.given, batch.draws)
 
     def _shorten_more(self, work: Iterator[None]) -> None:
         try:
@@ -66,7 +71,7 @@ class CompiledDecoder:
         except (MemoryError, RuntimeError) as error:  # PyTorch's own way to say that there is no memory
             LOG.info("the decoder is shortened no further: %s", error)
             self._shortening = None
-        self._core = _core(self._decoder)
+        self._core = _core(self._decoder, self.coarse)
 
 
 def compile_decoder(decoder: Decoder) -> CompiledDecoder | None:
@@ -77,7 +82,7 @@ def compile_decoder(decoder: Decoder) -> CompiledDecoder | None:
     return CompiledDecoder(decoder)
 
 
-def _core(decoder: Decoder) -> DecoderCore:
+def _core(decoder: Decoder, coarse: Packed | None) -> DecoderCore:
     config = decoder.config
     places = torch.arange(config.max_positions)
     # The plain tables hold each number twice, for both channels of a pair.
@@ -95,6 +100,7 @@ def _core(decoder: Decoder) -> DecoderCore:
             config.renormalise,
             config.norm_eps,
             config.routed_scale,
+            coarse,
         )
     )
 

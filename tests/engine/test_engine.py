@@ -172,6 +172,27 @@ def test_a_seed_writes_the_same_again_and_another_seed_does_not(engine):
     assert written(1) == written(1) != written(2)
 
 
+def test_the_network_is_told_who_draws(network, tokenizer):
+    told = set()
+
+    class Listening:
+        """The plain decoder, overheard."""
+
+        def step(self, x, batch, wanted):
+            told.update(zip(batch.owners.tolist(), batch.draws.tolist(), strict=True))
+            return network.step(x, batch, wanted)
+
+    listening = copy(network)
+    listening.fast = Listening()
+    engine = Engine(listening, tokenizer)
+    streams = [engine.stream(read(replace(FREE, temperature=temperature))) for temperature in (0.0, 0.7)]
+    for stream in streams:
+        next(stream)
+    assert told >= {(0, 0), (1, 1)}
+    for stream in streams:
+        stream.close()
+
+
 def test_a_stream_left_early_leaves_no_mode_behind(engine):
     stream = engine.stream(read(FREE))
     next(stream)

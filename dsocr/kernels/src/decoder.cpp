@@ -42,7 +42,7 @@ struct Decoder {
     double eps, scale;
     const Layer *layers;
     const float *norm;
-    Matrix head;
+    Matrix head, coarse;           // coarse: the head in 4 bits, by which its likeliest rows are found; without data: none
     const float *cosines, *sines;  // [places, head_dim / 2]
 };
 
@@ -52,6 +52,7 @@ struct Pass {
     const std::int32_t *positions;     // [rows]
     const std::int32_t *owners;        // [rows]: which row of tables is theirs
     const std::uint8_t *given;         // [rows]: whether it is of a prompt; nowhere: none is
+    const std::uint8_t *draws;         // [rows]: whether each of its logits must be exact; nowhere: none's must
     const std::int32_t *tables;        // [sequences, table_width]: the blocks of each sequence
     i64 table_width, blocks, block;    // blocks in the pool, places in a block
     void *keys, *values;               // [layers, blocks, block, kv_heads, head_dim]
@@ -82,6 +83,11 @@ struct Bench {
 
 constexpr i64 STREAM = 64;  // rows of a matrix that meet a single activation in one go
 constexpr i64 BLOCK = 32;   // rows, and activations, of a product on tiles
+
+// Of the coarse head: the STREAM rows around each of the so many best are scored exactly, and the surest so many must lie above
+// all others by so many times what the coarse ones are off.
+constexpr i64 PEAKS = 192, SURE = 8;
+constexpr float TIMES_OFF = 6;
 
 #ifdef HAS_TILES
 constexpr bool USES_TILES = true;
@@ -347,6 +353,11 @@ struct Worker {
     i64 *errand_count;
     Stretch *stretches;
     i64 *stretch_count;
+    Activations rounded;       // of the wanted rows, for the coarse head
+    std::int32_t *sifted, *plain;  // which of them go over it, and which do not
+    i64 sifted_count, plain_count;
+    float *peaks;              // [threads, 2, vocab / STREAM]
+    std::int32_t *fours;       // [threads, vocab / ROWS]: where rows of the head begin that are multiplied
     i64 most_inner;
 
     Worker(const Decoder &decoder, const Pass &pass, Shelf &shelf, i64 longest) : d(decoder), p(pass) {
@@ -384,7 +395,14 @@ struct Worker {
         errand_count = shelf.take<i64>(1);
         stretches = shelf.take<Stretch>(n);
         stretch_count = shelf.take<i64>(1);
+        rounded = shelf.activations(decoder.coarse.data ? n : 0, decoder.width);
+        sifted = shelf.take<std::int32_t>(n);
+        plain = shelf.take<std::int32_t>(n);
+        peaks = shelf.take<float>(decoder.coarse.data ? pass.threads * 2 * peak_count() : 0);
+        fours = shelf.take<std::int32_t>(decoder.coarse.data ? pass.threads * (d.head.rows + ROWS - 1) / ROWS : 0);
     }
+
+    i64 peak_count() const { return (d.head.rows + STREAM - 1) / STREAM; }
 
     // x / sqrt(mean(x²) + eps) · weight, and the form that the next matrix asks for.
     void norm(const float *weight, i64 format) {
@@ -406,14 +424,21 @@ struct Worker {
         for (i64 c = 0; c < d.width; ++c) out[c] = x[c] * inverse * weight[c];
     }
 
-    // out[row, r] = matrix · activations, or added to it. Each thread takes neighbouring rows of the matrix.
+    // out[row, r] = matrix · activations, or added to it, of all rows. Each thread takes neighbouring rows of the matrix.
     void product(const Matrix &m, const Activations &a, const std::uint8_t *given, i64 count, float *out, bool add) {
+        product(m, a, every, given, count, out, add);
+    }
+
+    // The same of the rows in `tokens`.
+    void product(const Matrix &m, const Activations &a, const std::int32_t *tokens, const std::uint8_t *given, i64 count,
+                 float *out, bool add) {
         const i64 tiles = (m.rows + ROWS - 1) / ROWS, first = tiles * this_thread() / team() * ROWS;
         const i64 end = std::min(tiles * (this_thread() + 1) / team() * ROWS, m.rows);
-        rows_of(m, first, end, a, every, given, count, [=](i64 t, i64 row, float sum) {
-            float &to = out[t * m.rows + row];
-            to = add ? to + sum : sum;
-        });
+        if (count)
+            rows_of(m, first, end, a, tokens, given, count, [=](i64 t, i64 row, float sum) {
+                float &to = out[tokens[t] * m.rows + row];
+                to = add ? to + sum : sum;
+            });
 #pragma omp barrier
     }
 
@@ -705,7 +730,60 @@ struct Worker {
             norm_row(p.wanted[index], index, d.norm);
             prepare(normed, index, d.head.format);
         }
-        product(d.head, normed, nullptr, p.wanted_count, p.logits, false);
+        if (!d.coarse.data) return product(d.head, normed, nullptr, p.wanted_count, p.logits, false);
+#pragma omp for schedule(static)
+        for (i64 at = 0; at < sifted_count; ++at) {
+            const i64 from = sifted[at] * d.width;
+            std::copy(normed.exact + from, normed.exact + from + d.width, rounded.exact + from);
+            prepare(rounded, sifted[at], d.coarse.format);
+        }
+        product(d.coarse, rounded, sifted, nullptr, sifted_count, p.logits, false);
+        product(d.head, normed, plain, nullptr, plain_count, p.logits, false);
+#pragma omp for schedule(dynamic)
+        for (i64 at = 0; at < sifted_count; ++at) sift(sifted[at]);
+    }
+
+    // Coarse logits of a wanted row in, exact ones out wherever one could be among the likeliest: the rows of the head around the
+    // PEAKS best are multiplied, in fours. That tells how far off the coarse ones are; where others could still be as likely
+    // as the SURE best, or a number is none, all rows are.
+    void sift(std::int32_t index) {
+        float *const own = p.logits + index * d.head.rows, *const peak = peaks + this_thread() * 2 * peak_count();
+        float *const sorted = peak + peak_count();
+        const Bench &bench = benches[this_thread()];
+        for (i64 at = 0; at < peak_count(); ++at) {
+            const i64 first = at * STREAM, end = std::min(first + STREAM, d.head.rows);
+            float most = -INFINITY;
+#pragma omp simd reduction(max : most)
+            for (i64 row = first; row < end; ++row) most = own[row] > most ? own[row] : most;
+            peak[at] = sorted[at] = most;
+        }
+        const i64 last = std::min(PEAKS, peak_count()) - 1;
+        std::nth_element(sorted, sorted + last, sorted + peak_count(), [](float x, float y) { return x > y; });
+        const float least = sorted[last];
+        const auto rows_from = [&](i64 row) { return std::min(ROWS, d.head.rows - row); };
+        std::int32_t *const found = fours + this_thread() * (d.head.rows + ROWS - 1) / ROWS;
+        i64 found_count = 0, count = 0;
+        for (i64 at = 0; at < peak_count(); ++at)
+            for (i64 row = at * STREAM; peak[at] >= least && row < std::min((at + 1) * STREAM, d.head.rows); row += ROWS)
+                if (std::any_of(own + row, own + row + rows_from(row), [=](float x) { return x >= least; }))
+                    found[found_count++] = std::int32_t(row);
+        float best[SURE], off = 0;
+        std::fill(best, best + SURE, -INFINITY);
+        for (i64 at = 0; at < found_count; ++at) {
+            const i64 row = found[at], next = found[std::min(at + 2, found_count - 1)];
+            const char *const ahead = static_cast<const char *>(d.head.data) + next * d.head.stride;
+            for (i64 byte = 0; byte < rows_from(next) * d.head.stride; byte += 64) __builtin_prefetch(ahead + byte, 0, 2);
+            four_rows(d.head, row, normed, &index, 1, bench, bench.sums);
+            for (i64 r = 0; r < rows_from(row); ++r, ++count) {
+                off += (bench.sums[r] - own[row + r]) * (bench.sums[r] - own[row + r]);
+                own[row + r] = bench.sums[r];
+                float *const worst = std::min_element(best, best + SURE);
+                *worst = std::max(*worst, bench.sums[r]);
+            }
+        }
+        const float surely = *std::min_element(best, best + SURE) - TIMES_OFF * std::sqrt(off / float(count));
+        if (surely > least) return;
+        multiply(d.head, 0, d.head.rows, normed, &index, 1, bench, [=](i64, i64 row, float sum) { own[row] = sum; });
     }
 };
 
@@ -744,6 +822,10 @@ void decoder_run(const Decoder *decoder, const Pass *asked) {
     for (i64 head = 0; head < decoder->heads; ++head)
         worker.kv_of[head] = std::int32_t(head / sharing * decoder->head_dim);
     worker.find_stretches();
+    worker.sifted_count = worker.plain_count = 0;
+    for (std::int32_t index = 0; index < pass->wanted_count; ++index)
+        if (pass->draws && pass->draws[pass->wanted[index]]) worker.plain[worker.plain_count++] = index;
+        else worker.sifted[worker.sifted_count++] = index;
 #pragma omp parallel num_threads(pass->threads)
     {
 #ifdef HAS_TILES

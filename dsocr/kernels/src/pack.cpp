@@ -29,16 +29,20 @@ std::uint16_t to_half(float value) {
 
 float largest(const float *x, i64 count) {
     float most = 0;
+#pragma omp simd reduction(max : most)
     for (i64 k = 0; k < count; ++k) most = std::max(most, std::fabs(x[k]));
     return most;
 }
 
 // The number farthest from zero, the first of several.
 float extreme(const float *x, i64 count) {
-    float most = 0;
+    float most = 0, least = 0;
+#pragma omp simd reduction(max : most) reduction(min : least)
+    for (i64 k = 0; k < count; ++k) most = x[k] > most ? x[k] : most, least = x[k] < least ? x[k] : least;
+    if (most != -least) return most > -least ? most : least;
     for (i64 k = 0; k < count; ++k)
-        if (std::fabs(x[k]) > std::fabs(most)) most = x[k];
-    return most;
+        if (std::fabs(x[k]) == most) return x[k];
+    return 0;
 }
 
 void round_to(const float *x, i64 count, float scale, float least, float most, std::int32_t *out) {
