@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from contextlib import suppress
+
 
 def main() -> None:
-    """Run the command line."""
-    from dsocr.cli import app
+    """Run the command line: whenever it is stopped, and whatever it writes to, it ends with a line and a code."""
+    open_streams()
+    with suppress(ValueError):  # only the main thread may say what a signal does
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        from dsocr.cli import app
 
-    app()
+        app()
+    except KeyboardInterrupt:  # before a command has begun, which says so itself
+        sys.exit(_last_words("interrupted", 130))
+    except OSError as error:  # of what was to be told in the place of a command, such as help
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(_last_words(f"error: cannot go on ({error.strerror or error})", 5))
+
+
+def open_streams() -> None:
+    """Streams that were closed before the start lead nowhere: no file takes their place, no word another's way."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)  # as the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it is never written to with success
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays to the end
+
+
+def _last_words(line: str, code: int) -> int:
+    with suppress(OSError):
+        print("dsocr:", line, file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

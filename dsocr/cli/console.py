@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dsocr.jobs.job import Voice
 
 INTERRUPTED = 130
+NOBODY_READS = 141  # what a shell tells of a program that writes to a pipe without a reader
 
 
 @dataclass
@@ -46,9 +47,9 @@ def leave(work: Callable[[], int]) -> None:
     except KeyboardInterrupt:
         note("interrupted")
         code = INTERRUPTED
-    except BrokenPipeError:  # Whoever read our output has had enough.
+    except BrokenPipeError:  # Whoever read our answers has had enough; of notes `note` would not have told.
         _close_stdout()
-        code = 0
+        code = NOBODY_READS
     except OSError as error:
         note(f"error: cannot go on ({error.strerror or error})")
         _close_stdout()
@@ -85,7 +86,14 @@ def open_voice(quiet: bool, stats: bool, *, moves: bool) -> Iterator[Voice]:
     from rich.markup import escape
 
     with Console(stderr=True).status("") as status:
-        yield Voice(to_stdout, say, figures, lambda line: status.update(escape(line)))
+
+        def answer(text: str) -> None:
+            status.stop()
+            to_stdout(text)
+            status.start()
+
+        answers = answer if sys.stdout.isatty() else to_stdout
+        yield Voice(answers, say, figures, lambda line: status.update(escape(line)))
 
 
 def tell_more() -> None:
@@ -103,8 +111,12 @@ def _note_errors(line: str) -> None:
 
 
 def note(line: str) -> None:
-    """One line on stderr; on a screen that shows answers, too, it does not go on in a line of theirs."""
-    if _SCREEN.in_a_line and sys.stdout.isatty() and sys.stderr.isatty():
-        print(file=sys.stderr)
-        _SCREEN.in_a_line = False
-    print("dsocr:", " ".join(line.splitlines()), file=sys.stderr)
+    """One line on stderr; on a screen that shows answers, too, it does not go on in a line of theirs.
+
+    Where it cannot be written, because nobody reads it or there is no room, the work goes on without it.
+    """
+    with suppress(OSError):
+        if _SCREEN.in_a_line and sys.stdout.isatty() and sys.stderr.isatty():
+            print(file=sys.stderr)
+            _SCREEN.in_a_line = False
+        print("dsocr:", " ".join(line.splitlines()), file=sys.stderr)

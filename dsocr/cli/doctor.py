@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dsocr.cli.console import leave
+from dsocr.cli.console import leave, to_stdout
 from dsocr.cli.options import Device, Dtype, Model
 
 
@@ -33,10 +33,11 @@ def doctor(
         for check in examine(Wishes(model, device, dtype)):
             checks.append(check)
             if not as_json:
-                print(tell(check), flush=True)
+                to_stdout(f"{tell(check)}\n")
         code = exit_code(checks)
         if as_json:
-            print(json.dumps({"well": code == 0, "checks": [asdict(check) for check in checks]}, indent=2))
+            found = {"well": code == 0, "checks": [asdict(check) for check in checks]}
+            to_stdout(f"{json.dumps(found, indent=2)}\n")
         return code
 
     leave(work)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dsocr.cli.console import leave
+from dsocr.cli.console import leave, to_stdout
 
 
 def pull(
@@ -17,7 +17,7 @@ def pull(
     def work() -> int:
         from dsocr.model.checkpoint import pull_checkpoint
 
-        print(pull_checkpoint(name))
+        to_stdout(f"{pull_checkpoint(name)}\n")
         return 0
 
     leave(work)

@@ -1,0 +1,115 @@
+"""What a command does where nobody reads it, or where its streams lead nowhere: real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from dsocr import __main__ as started
+
+on_a_shell = pytest.mark.skipif(os.name != "posix", reason="a shell closes the streams")
+has_full_device = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
+
+
+@pytest.fixture
+def blank(tmp_path):
+    """Two pages of nothing, which no model is asked about."""
+    path = tmp_path / "blank.tiff"
+    page = Image.new("RGB", (64, 64), "white")
+    page.save(path, save_all=True, append_images=[page])
+    return path
+
+
+def run(line, cwd, **more):
+    """A line for the shell, in which $dsocr is the command."""
+    env = os.environ | {"dsocr": f"{sys.executable} -m dsocr", "DSOCR_CACHE": str(cwd / "cache")} | more
+    return subprocess.run(["sh", "-c", line], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def pages_of(folder):
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+
+
+@on_a_shell
+@pytest.mark.parametrize("notes", ["2>&-", "2>/dev/full"])
+def test_without_notes_the_answers_come_all_the_same(blank, tmp_path, notes):
+    if "full" in notes and not os.path.exists("/dev/full"):
+        pytest.skip("a device that is always full")
+    done = run(f"$dsocr read blank.tiff -o out {notes}", tmp_path)
+    assert done.returncode == 0
+    assert [page["status"] for page in pages_of(tmp_path / "out")] == ["blank", "blank"]
+
+
+@on_a_shell
+def test_notes_that_nobody_reads_any_more_end_no_run(blank, tmp_path):
+    done = run("{ $dsocr read blank.tiff missing.png -o out 2>&1; echo $? > code; } | true", tmp_path)
+    assert done.returncode == 0
+    assert (tmp_path / "code").read_text() == "2\n"
+    assert [page["status"] for page in pages_of(tmp_path / "out") if page.get("page")] == ["blank", "blank"]
+
+
+@on_a_shell
+def test_where_stderr_is_closed_no_note_is_in_the_answer(blank, tmp_path):
+    done = run("$dsocr read blank.tiff --format json 2>&-", tmp_path)
+    assert done.returncode == 0
+    assert [page["status"] for page in json.loads(done.stdout)["pages"]] == ["blank", "blank"]
+
+
+@on_a_shell
+def test_answers_that_nobody_reads_end_the_run_and_no_one_takes_it_for_done(blank, tmp_path):
+    done = run("{ $dsocr read blank.tiff --format json; echo $? > code; } | true", tmp_path)
+    assert done.stderr.count("error") == 0
+    assert (tmp_path / "code").read_text() == "141\n"
+
+
+@on_a_shell
+@pytest.mark.parametrize("line", ["$dsocr read blank.tiff --format json >&-", "$dsocr read blank.tiff --dry-run >&-"])
+def test_a_closed_stdout_is_one_line_and_a_code(blank, tmp_path, line):
+    done = run(line, tmp_path)
+    assert done.returncode == 5
+    assert [told for told in done.stderr.splitlines() if "error" in told] == [
+        "dsocr: error: cannot go on (Bad file descriptor)"
+    ]
+    assert "Traceback" not in done.stderr
+
+
+@on_a_shell
+@has_full_device
+def test_a_report_is_written_before_it_is_told(blank, tmp_path):
+    line = "$dsocr eval compare blank.tiff --alone --contestant 'echo=echo {file}' -o report >/dev/full"
+    done = run(line, tmp_path)
+    assert done.returncode == 5
+    assert "No space left on device" in done.stderr
+    assert list((tmp_path / "report").iterdir())
+
+
+@on_a_shell
+@has_full_device
+def test_help_that_cannot_be_told_is_one_line(tmp_path):
+    done = run("$dsocr --help >/dev/full", tmp_path)
+    assert (done.returncode, done.stderr) == (5, "dsocr: error: cannot go on (No space left on device)\n")
+
+
+@on_a_shell
+def test_an_empty_key_opens_no_server(tmp_path):
+    done = run("$dsocr serve --port 1", tmp_path, DSOCR_API_KEY="")
+    assert done.returncode == 2
+    assert done.stderr == "dsocr: error: DSOCR_API_KEY is empty; unset it where no key is to be asked for\n"
+
+
+def test_who_interrupts_before_a_command_has_begun_is_told_so(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dsocr.cli.app", interrupted)
+    monkeypatch.setattr(started, "open_streams", lambda: None)
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    with pytest.raises(SystemExit) as left:
+        started.main()
+    assert left.value.code == 130
+    assert capsys.readouterr().err == "dsocr: interrupted\n"
