@@ -102,9 +102,12 @@ def documents_router(
     @router.get("/api/documents/{id}/pages/{number}.jpg")
     async def picture(id: str, number: int) -> Response:
         document = documents.find(id)
-        content = document.pictures.get(number) if document else None
-        if content is None:
+        if document is None:
             return _gone()
+        content = document.pictures.get(number)
+        if content is None:
+            words = "the document is here, a picture of that page is not: it was not read, or there was no room for it"
+            return refuse(Refusal(404, words))
         return Response(content, media_type="image/jpeg", headers={**_INERT, "Cache-Control": "private, max-age=3600"})
 
     @router.get("/api/documents/{id}/{name}")

@@ -77,7 +77,7 @@ class Gate:
             # Another name that leads here was made to, so that a web page could ask in the name of whoever looks at it.
             return Refusal(403, "this server without a key answers to its own names only, such as 127.0.0.1")
         if not self._may_ask(origin, host):
-            return Refusal(403, "pages of that origin may not ask here; the server's --cors says which may")
+            return Refusal(403, "pages of that origin may not ask here, unless whoever runs the server allows it")
         if not self._has_key(scope["path"], headers):
             return Refusal(401, "the API key is missing or wrong; send it as Authorization: Bearer KEY")
         length = headers.get(b"content-length", b"")

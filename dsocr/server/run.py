@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -71,7 +72,9 @@ def listen(settings: Settings) -> socket.socket:
         listening.listen(_WAITING)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot listen at {settings.host} port {settings.port} ({why}); try another --port") from None
+        refused = isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EADDRINUSE
+        where, wrong = f"{settings.host} port {settings.port}", "--port" if refused else "--host"
+        raise InputError(f"cannot listen at {where} ({why}); try another {wrong}") from None
     return listening
 
 

@@ -148,15 +148,14 @@ class Sheets:
             self._events.put_nowait(error)
         except Exception as error:  # it must not cost the other pages
             reason = str(in_general_words(error))
-            self._events.put_nowait(
-                PageDone(Transcript(number, 0, 0, "", (), FAILED, reason), Stats(), len(file.numbers))
-            )
+            failed = Transcript(number, 0, 0, "", (), FAILED, reason, attempts=0)
+            self._events.put_nowait(PageDone(failed, Stats(), len(file.numbers)))
 
     async def _read_page(self, file: OpenFile, number: int) -> PageDone:
         began, of = time.perf_counter(), len(file.numbers)
         page = await file.page(number)
         if isinstance(page, BrokenPage):
-            failed = Transcript(number, 0, 0, "", (), FAILED, page.reason)
+            failed = Transcript(number, 0, 0, "", (), FAILED, page.reason, attempts=0)
             return PageDone(failed, Stats(render_seconds=time.perf_counter() - began), of)
         looked = await self._desk.opener.run(partial(self._look, page))
         if looked.perhaps_turned:

@@ -10,6 +10,18 @@ from PIL import Image
 from dsocr.document.blocks import Transcript
 from dsocr.engine.request import Stats
 
+# What the rooms below advise whoever types a command, and what whoever asks over HTTP can do instead.
+_ADVICE = (
+    ("its password with --password", "its password (a field of /api/read), or send an unlocked copy"),
+    ("lower --dpi, or raise --max-pixels", "lower the dpi (a field of /api/read), or send a smaller page"),
+    ("raise --max-pixels", "send a smaller page"),
+    (" if you trust the file", ""),
+    ("try a lower --dpi", "try a lower dpi (a field of /api/read)"),
+    (", or, if you trust it, read it with --no-apart", ""),
+    ("raise --memory or choose", "choose"),
+    (": lower --memory or --batch", ""),
+)
+
 
 @dataclass(frozen=True)
 class PageBegun:
@@ -69,3 +81,10 @@ class ReaderFailed(Exception):
 
     def __init__(self) -> None:
         super().__init__("the reader failed on this; what it has done is in the server's log")
+
+
+def for_clients(words: str) -> str:
+    """What is wrong, without the options of a command line, which no client has."""
+    for told, instead in _ADVICE:
+        words = words.replace(told, instead)
+    return words

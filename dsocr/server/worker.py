@@ -30,6 +30,7 @@ from dsocr.server.told import PageBegun as PageBegun
 from dsocr.server.told import PageDone as PageDone
 from dsocr.server.told import PageText as PageText
 from dsocr.server.told import ReaderFailed as ReaderFailed
+from dsocr.server.told import for_clients
 
 DEFAULT_QUEUE = 64
 DEFAULT_MAX_PAGES = 1000
@@ -143,6 +144,7 @@ class Worker:
             async for event in events:
                 if isinstance(event, PageDone):
                     self.metrics.page(event.transcript.status, event.stats)
+                    event = _for_clients(event)
                 yield event
         finally:
             await events.aclose()
@@ -209,6 +211,11 @@ class Worker:
                 f"the prompt takes {len(ids)} places, the model holds {most}: choose a smaller mode, or fewer images"
             )
         return Request(ids, tuple(make_views(image, mode) for image in images), asked.sampling)
+
+
+def _for_clients(done: PageDone) -> PageDone:
+    reason = done.transcript.reason
+    return replace(done, transcript=replace(done.transcript, reason=for_clients(reason))) if reason else done
 
 
 def _with_images(prompt: str, count: int) -> str:

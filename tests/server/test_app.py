@@ -88,6 +88,21 @@ def test_an_address_that_is_taken_is_one_line_and_no_checkpoint_is_loaded(server
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("host", ["no such host", "nosuchhost.invalid", "192.0.2.1"])
+def test_where_the_host_is_at_fault_no_other_port_is_advised(host):
+    result = run("--model", "nano", "--port", "0", "--host", host)
+    assert result.exit_code == 2
+    assert result.stderr.endswith("try another --host\n")
+
+
+def test_a_port_that_is_not_permitted_is_the_ports_fault(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("socket.socket.bind", refuse)
+    assert run("--model", "nano", "--port", "80").stderr.endswith("(Permission denied); try another --port\n")
+
+
 @pytest.mark.parametrize(
     "words",
     [["--max-body", "many"], ["--timeout", "0"], ["--cors", "here"], ["--host", "no such host"], ["--port", "-1"]],

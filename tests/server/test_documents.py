@@ -87,6 +87,11 @@ class TestReading:
         assert one(events, "block") == {"page": 1, "label": "", "boxes": [[1, 2, 30, 40]]}
         assert one(events, "page_end")["blocks"][0]["text"] == "Hello"
 
+    def test_where_no_boxes_are_written_text_comes_without_a_block(self, read, says):
+        says("The bay empties itself.", letters=5)
+        events = read(picture(), prompt="free")
+        assert {name for name, _ in events} == {"document", "page", "text", "page_end", "end"}
+
     def test_only_the_pages_that_are_asked_for_are_read(self, read, says, make_pdf):
         says("words")
         events = read(make_pdf(["one", "two", "three"]), "three.pdf", pages="2-")
@@ -158,6 +163,10 @@ class TestRefusals:
     def test_a_file_must_be_there(self, http):
         assert http.post("/api/read", data={"mode": "tiny"}).status_code == 422
 
+    def test_a_dpi_must_be_a_number(self, http):
+        answer = http.post("/api/read", files={"file": ("a.png", picture())}, data={"dpi": "fine"})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, "dpi")
+
 
 class TestDownloads:
     @pytest.fixture
@@ -190,6 +199,11 @@ class TestDownloads:
     def test_a_pages_picture_is_there(self, http, document):
         answer = http.get(f"{document}/pages/1.jpg")
         assert Image.open(io.BytesIO(answer.content)).size == (200, 100)
+
+    def test_of_a_page_that_was_not_read_it_is_not_said_that_the_document_is_gone(self, http, document):
+        answer = http.get(f"{document}/pages/9.jpg")
+        assert answer.status_code == 404
+        assert answer.json()["detail"].startswith("the document is here, a picture of that page is not")
 
     @pytest.mark.parametrize("path", ["nobody/x.md", "nobody/pages/1.jpg"])
     def test_a_document_that_is_not_there_is_404_in_words(self, http, path):

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import base64
 import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from drawn_pages import inked
+from PIL import Image
 from running import running, wait_until
+
+import dsocr
+from dsocr.server.told import for_clients
 
 FORMS = [
     ("POST", "/v1/convert/file"),
@@ -81,6 +89,65 @@ def test_large_bodies_are_understood_where_they_hold_up_nobody(http, monkeypatch
     monkeypatch.setattr(f"dsocr.server.{module}.parse", note)
     assert http.post(path, json=body).status_code == 400
     assert loops == [None]
+
+
+class TestAdvice:
+    """What clients are told to do is something that they can do: no option of the command line."""
+
+    FLAG = re.compile(r"--[a-z]")
+
+    @pytest.fixture(scope="class")
+    def strict(self, reader, engine):
+        """A server on which few pages are small enough."""
+        with running(reader, max_pixels=100_000) as server, httpx.Client(base_url=server.address, timeout=30) as http:
+            yield http
+
+    @pytest.mark.parametrize(("verb", "path"), [("PUT", "/tika"), ("PUT", "/process"), ("POST", "/api/read")])
+    def test_for_a_locked_pdf(self, http, make_pdf, verb, path):
+        content = make_pdf(["one"], password="sesame")
+        sent = {"files": {"file": ("a.pdf", content)}} if path == "/api/read" else {"content": content}
+        answer = http.request(verb, path, **sent)
+        assert "the PDF is locked; give its password (a field of /api/read), or send an unlocked copy" in answer.text
+        assert not self.FLAG.search(answer.text)
+
+    def test_for_a_picture_too_large(self, strict):
+        buffer = io.BytesIO()
+        Image.new("RGB", (400, 400)).save(buffer, "PNG")
+        answer = strict.put("/tika", content=buffer.getvalue())
+        assert answer.status_code == 422
+        assert answer.text.endswith("400 x 400 pixels is more than the limit of 100,000 pixels; send a smaller page")
+
+    @pytest.mark.parametrize("pages", [1, 2])
+    def test_for_a_pdf_too_large_whether_it_is_all_or_one_page_of_it(self, strict, says, make_pdf, pages):
+        says("words")
+        content = make_pdf(["large"] * pages, size=(400, 400))
+        answer = strict.post("/api/read", files={"file": ("a.pdf", content)}, data={"mode": "tiny"})
+        assert answer.status_code == 200  # it has begun
+        words = "drawn at 144 dpi: lower the dpi (a field of /api/read), or send a smaller page"
+        assert answer.text.count(words) == pages
+        assert ("event: error" in answer.text) == (pages == 1)
+
+    @pytest.mark.parametrize("room", ["pages", "engine"])
+    def test_whatever_else_the_rooms_below_say(self, room):
+        flags = [text for text in self.said_in(room) if self.FLAG.search(text)]
+        assert flags
+        assert not [text for text in flags if self.FLAG.search(for_clients(text))]
+
+    def test_whatever_the_server_says_itself(self):
+        flags = {name for name, text in self.said_by_file("server") if self.FLAG.search(text)}
+        assert flags == {"run.py", "told.py"}  # to whoever starts it, and what is said instead
+
+    def said_in(self, room: str) -> Iterator[str]:
+        return (text for _, text in self.said_by_file(room))
+
+    def said_by_file(self, room: str) -> Iterator[tuple[str, str]]:
+        """All texts in its code but what describes the code itself."""
+        for file in (Path(dsocr.__file__).parent / room).glob("*.py"):
+            tree = ast.parse(file.read_text("utf-8"))
+            described = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in described:
+                    yield file.name, node.value
 
 
 class TestBusy:
