@@ -217,7 +217,7 @@ class Reading:
     def transcript(self, *, keep_image: bool = True) -> Transcript:
         """The page as read, to its end; whoever stopped early gets the rest read first."""
         if isinstance(self.page, BrokenPage):
-            return Transcript(self.page.number, 0, 0, "", (), FAILED, self.page.reason)
+            return Transcript(self.page.number, 0, 0, "", (), FAILED, self.page.reason, attempts=0)
         self.settle()
         raw = "".join(self._text)
         status, reason = self._ending

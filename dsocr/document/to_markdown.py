@@ -22,6 +22,8 @@ FURNITURE = frozenset({"header", "footer", "page_number"})  # what is printed on
 HTML, GFM = "html", "gfm"
 LATEX, DOLLARS = "latex", "dollar"
 
+# What begins or ends an HTML comment, for browsers and for older readers of HTML; an option such as --dpi does neither.
+_COMMENT_MARK = re.compile("(?<=<!)--+|(?<!-)--+(?= ?!?>)")
 # Commands that few Markdown viewers know, and the plain sign for each.
 _PLAIN_SIGNS = {"\\coloneqq": ":=", "\\eqqcolon": "=:"}
 
@@ -83,8 +85,7 @@ def with_plain_signs(text: str) -> str:
 def status_comment(page: int, status: str, reason: str | None) -> str:
     """How a page ended, for people who read the source: an HTML comment that nothing in the reason ends early."""
     words = f"page {page}: {status}: {reason}" if reason else f"page {page}: {status}"
-    # Two hyphens could end the comment early.
-    return f"<!-- {re.sub('--+', '-', ' '.join(words.split()))} -->"
+    return f"<!-- {_COMMENT_MARK.sub('-', ' '.join(words.split()))} -->"
 
 
 class StreamingMarkdown:

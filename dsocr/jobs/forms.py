@@ -97,11 +97,11 @@ class Form(Protocol):
 @dataclass(frozen=True)
 class Kind:
     """How a form of a document begins, from its name, the wishes and its source; a pattern that its files have, {} for
-    the name and * for numbers; and whether every document has one."""
+    the name and * for numbers; and what a document needs to have one, where not every document does."""
 
     begin: Callable[[str, Wishes, str], Form]
     trace: str
-    always: bool = True
+    needs: str | None = None
 
 
 class _Pictures:
@@ -197,10 +197,14 @@ class _Docx:
 
 KINDS: dict[str, Kind] = {
     "docx": Kind(lambda name, wishes, source: _Docx(name, wishes), "{}.docx"),
-    "csv": Kind(lambda name, wishes, source: _AtTheEnd(name, wishes, csv_files), "{}_table_*.csv", always=False),
-    "svg": Kind(lambda name, wishes, source: _AtTheEnd(name, wishes, svg_files), "{}_figure_*.svg", always=False),
+    "csv": Kind(lambda name, wishes, source: _AtTheEnd(name, wishes, csv_files), "{}_table_*.csv", "tables"),
+    "svg": Kind(
+        lambda name, wishes, source: _AtTheEnd(name, wishes, svg_files),
+        "{}_figure_*.svg",
+        "plane figures, which --prompt figure reads",
+    ),
     "pdf": Kind(_SearchablePdf, "{}_text.pdf"),
-    "picture": Kind(lambda name, wishes, source: _Pictures(name), "{}_layout_*.jpg", always=False),
+    "picture": Kind(lambda name, wishes, source: _Pictures(name), "{}_layout_*.jpg", "pages that can be shown"),
     "layout": Kind(lambda name, wishes, source: _LayoutPdf(name), "{}_layout.pdf"),
     OFFICIAL: Kind(lambda name, wishes, source: _Official(name), "{}/*.mmd"),
 }

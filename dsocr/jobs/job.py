@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dsocr.errors import InputError
+from dsocr.errors import FileAccessError, InputError
 from dsocr.jobs.cache import Cache, reads_the_same
 from dsocr.jobs.cluster import Cluster
 from dsocr.jobs.forms import Wishes
@@ -52,6 +52,8 @@ class Job:
         """InputError for wishes that do not go together; asked before a model is loaded in vain."""
         if self.skip_existing and self.folder is None:
             raise InputError("--skip-existing looks for answers in a folder: add -o DIR")
+        if self.folder and os.path.lexists(self.folder) and not os.path.isdir(self.folder):
+            raise FileAccessError(f"{self.folder}: cannot be written (it is no folder, and -o wants one)")
 
     def facts(self, device: str, checkpoint: str | None = None) -> Facts:
         """What all pages will have in common."""
@@ -83,15 +85,16 @@ def choose_inputs(job: Job, output: Output | None) -> tuple[tuple[Input, ...], s
 
     What is written from now on will not be called as one of the inputs is.
     """
-    files, folders = job.left_out.files, job.left_out.folders
+    files, folders, links = job.left_out.files, job.left_out.folders, job.left_out.links
     if not isinstance(output, Folder):
-        return job.inputs, show_left_out(files, len(folders), 0)
+        return job.inputs, show_left_out(files, len(folders), len(links), 0)
     answers = output.answers
     kept = tuple(each for each in job.inputs if os.path.isdir(each.source) or not answers.is_answer(each.source))
     answers.protect(each.source for each in kept)
     files = [file for file in files if not answers.is_answer(file)]
     folders = [folder for folder in folders if not answers.is_answer(folder)]
-    return kept, show_left_out(files, len(folders), len(job.inputs) - len(kept))
+    links = [link for link in links if not answers.is_answer(link)]
+    return kept, show_left_out(files, len(folders), len(links), len(job.inputs) - len(kept))
 
 
 def plan(job: Job, voice: Voice) -> int:
@@ -151,6 +154,8 @@ def run(job: Job, load: Callable[[], Reader], voice: Voice) -> int:
             heard = False
             raise
         finally:
+            if heard and isinstance(output, Folder) and (unused := output.show_unused()):
+                voice.note(unused)
             if heard and (job.folder or reading.summary.total > 1):
                 for line in reading.summary.lines(reading.seconds, path if reading.manifest else None):
                     voice.note(line)

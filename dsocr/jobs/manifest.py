@@ -104,7 +104,7 @@ def _mend(path: Path) -> None:
     """End the last line; one that was cut off is dropped."""
     with open(path, "r+b") as file:
         if not _FIRST.startswith(file.read(len(_FIRST))):
-            raise InputError(f"{path} is there and is no manifest; give another name")
+            raise InputError(f"{path} is there and is no manifest; move it away, or name another with --manifest")
         size = file.seek(0, os.SEEK_END)
         start = file.seek(max(0, size - _TAIL))
         tail = file.read()

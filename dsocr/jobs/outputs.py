@@ -56,8 +56,9 @@ class Printer:
         # What a page break has cut is known only when the next page is.
         self._streams = formats == (MARKDOWN,) and not wishes.join
         self._figures: list[OutputFile] = []
-        self._markdown: StreamingMarkdown | None = None
-        self._begun = False
+        self._markdown: StreamingMarkdown | None = None  # of the page that has begun and not ended
+        self._ended = 0  # pages of the document
+        self._shown, self._mark = False, ""
 
     def choose_name(self, name: str, source: str | os.PathLike[str] | None = None) -> str:
         """Documents of a stream have no names."""
@@ -69,12 +70,12 @@ class Printer:
 
     def begin_document(self, source: str, name: str | None = None) -> None:
         """A document starts; its name is not shown."""
+        self._ended = 0
 
     def begin_page(self, page: int, width: int, height: int, labels_are_text: bool) -> None:
-        """A page starts: what has been shown is marked off from it."""
-        if self._streams and self._begun:
-            self._write(self._wishes.style.page_separator)
-        self._begun = True
+        """A page starts: the first that is shown of it will be marked off from what was shown before."""
+        self._mark = self._wishes.style.page_separator if self._shown else ""
+        self._held.clear()
         # A stream has no folder beside it for figures.
         self._start = partial(StreamingMarkdown, page, width, height, None, labels_are_text, self._wishes.style)
         self._markdown = self._start()
@@ -84,7 +85,7 @@ class Printer:
         if self._streams and self._markdown:
             void = self._markdown.close()
             if self._live:
-                self._write(wiping("".join(self._held)) or f"{void}\n\n{AGAIN}\n\n")
+                self._show(wiping("".join(self._held)) or f"{void}\n\n{AGAIN}\n\n")
             self._held.clear()
             self._markdown = self._start()
 
@@ -92,26 +93,35 @@ class Printer:
         """More of the page's text."""
         if self._streams and self._markdown:
             self._held.append(self._markdown.feed(text))
-            if self._live:
-                self._write(self._held[-1])
+            if self._live and self._held[-1]:
+                self._show(self._held[-1])
 
     def end_page(self, transcript: Transcript) -> None:
         """The page is read."""
         if self._streams and self._markdown:
             shown = [] if self._live else self._held
-            self._write("".join([*shown, self._markdown.close(transcript.status, transcript.reason)]))
-            self._held.clear()
+            rest = self._markdown.close(transcript.status, transcript.reason)
+            self._markdown, self._ended = None, self._ended + 1
+            self._show("".join([*shown, rest]))
         if WITH_FIGURES & set(self._formats) and transcript.image is not None:
             self._figures += figure_files(transcript)
 
     def end_document(self, document: Document) -> None:
-        """All pages are read."""
+        """All pages are read; those that were never given page by page, as after Ctrl-C, are told of now."""
         if self._streams:
+            for transcript in document.transcripts[self._ended :]:
+                if not (self._markdown and self._live):  # else its beginning has been shown
+                    self.begin_page(transcript.page, transcript.width, transcript.height, transcript.labels_are_text)
+                self.end_page(transcript)
             self._write("\n")
             return
         beside, self._figures = Beside(None, tuple(self._figures)), []
         for name in self._formats:
             self._write(TEXTS[name](document, self._wishes, beside) + "\n")
+
+    def _show(self, text: str) -> None:
+        mark, self._mark, self._shown = self._mark, "", True
+        self._write(mark + text)
 
 
 def wiping(shown: str) -> str:
@@ -149,6 +159,8 @@ class Folder:
         self._forms: dict[str, Form] = {}
         self._figures: list[OutputFile] = []
         self._wrong: list[InputError] = []
+        self._used: set[str] = set()
+        self._ended = False  # a document, with all its pages
         with _writing(root):
             root.mkdir(parents=True, exist_ok=True)
             clear_leftovers(root)
@@ -189,7 +201,7 @@ class Folder:
         source = self._sources[name]
         if source == STDIN or not self.answers.is_done(name, source, self._formats, self._pages):
             return False
-        traces = [KINDS[form].trace for form in self._formats if form in KINDS and KINDS[form].always]
+        traces = [KINDS[form].trace for form in self._formats if form in KINDS and not KINDS[form].needs]
         traces += [f"{{}}.{ENDINGS[form]}" for form in self._formats if form in TEXTS]
         return all(any(self._root.glob(trace.format(escape(name)))) for trace in traces)
 
@@ -221,9 +233,10 @@ class Folder:
             if MARKDOWN in self._formats:
                 for figure in figures:
                     self._save(f"{IMAGES_DIR}/{self._name}/{figure.name}", figure.content)
-        for form in self._forms.values():
+        for name, form in self._forms.items():
             with self._going_on():
                 for file in form.add(transcript):
+                    self._used.add(name)
                     self._save(file.name, file.content)
 
     def end_document(self, document: Document) -> None:
@@ -234,12 +247,20 @@ class Folder:
         for name in self._formats:
             with self._going_on():
                 for file in self._last_files(name, document):
+                    self._used.add(name)
                     self._save(file.name, file.content)
         cut_short = any(transcript.status == SKIPPED for transcript in document.transcripts)
+        self._ended = self._ended or not cut_short
         if not cut_short and not self._wrong:
             self._note(done=True)
         if self._wrong:
             raise self._wrong[0]
+
+    def show_unused(self) -> str | None:
+        """The forms that no document of this run had anything for, in words."""
+        unused = [form for form in self._formats if form in KINDS and KINDS[form].needs and form not in self._used]
+        listed = ", ".join(f"{form} (no {KINDS[form].needs})" for form in unused)
+        return f"nothing to write: {listed}" if unused and self._ended else None
 
     @contextmanager
     def _going_on(self) -> Iterator[None]:

@@ -65,7 +65,7 @@ def tell_plan(
 
     is_there: whether an input would be skipped.
     """
-    mode, files, pages, tokens, exit_code = get_mode(options.mode), 0, 0, 0, 0
+    mode, files, pages, tokens, uncounted, exit_code = get_mode(options.mode), 0, 0, 0, 0, 0
     for each in inputs:
         name = each.name if each.source == STDIN else show(each.source)
         if is_there(each):
@@ -77,9 +77,9 @@ def tell_plan(
             note(f"error: {error}")
             exit_code = exit_code or error.exit_code
             continue
-        files += 1
         if sizes is None:
             say(f"{name}: its pages cannot be counted beforehand")
+            uncounted += 1
             continue
         seen = sum(
             tokens_on_page((size.width, size.height), choose_layout(size.width, size.height, mode), mode)
@@ -87,19 +87,22 @@ def tell_plan(
             if size.width
         )
         say(f"{name}: {count(len(sizes), 'page')}, {seen:,} vision tokens")
-        pages, tokens = pages + len(sizes), tokens + seen
-    say(f"{count(files, 'file')}, {count(pages, 'page')}, {tokens:,} vision tokens")
-    say(_estimate(pages, pace))
+        files, pages, tokens = files + 1, pages + len(sizes), tokens + seen
+    counted = f"{count(files, 'file')}, {count(pages, 'page')}, {tokens:,} vision tokens"
+    others = f"not counted: {count(uncounted, 'input')}"
+    say(counted if not uncounted else f"{counted}; {others}" if files else others)
+    say(_estimate(pages, uncounted, pace))
     return exit_code
 
 
-def _estimate(pages: int, pace: Pace | None) -> str:
+def _estimate(pages: int, uncounted: int, pace: Pace | None) -> str:
+    if uncounted and not pages:
+        return "how long it may take is not known: no page is counted"
     if pace is None:
         return "how long it may take is not known: nothing has been read here with this model and mode yet"
     each = pace.seconds / pace.pages
-    return (
-        f"about {show_seconds(pages * each)}: {each:.2g} s a page, as over {count(pace.pages, 'page')} read here before"
-    )
+    about = f"about {show_seconds(pages * each)}" + (" for what is counted" if uncounted else "")
+    return f"{about}: {each:.2g} s a page, as over {count(pace.pages, 'page')} read here before"
 
 
 def read_pace(history: Path, facts: Facts) -> Pace | None:

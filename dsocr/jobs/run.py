@@ -200,7 +200,7 @@ class Run:
             self._record(Outcome(draft.source, None, status, reason))
             return
         for number in _numbers_after(draft, self.options):
-            draft.transcripts.append(Transcript(number, 0, 0, "", (), status, reason))
+            draft.transcripts.append(Transcript(number, 0, 0, "", (), status, reason, attempts=0))
             self._record(Outcome(draft.source, number, status, reason))
 
     def _record(self, outcome: Outcome) -> None:
@@ -243,7 +243,7 @@ def _outcome(draft: Draft, reading: Reading, transcript: Transcript) -> Outcome:
         transcript.page,
         transcript.status,
         transcript.reason,
-        attempts=0 if isinstance(reading.page, BrokenPage) else transcript.attempts,
+        attempts=transcript.attempts,
         tokens=reading.tokens,
         seconds=stats.render_seconds if known else seconds,
         cached=known,

@@ -84,8 +84,8 @@ class Summary:
         return lines
 
 
-def show_left_out(files: Iterable[Path], folders: int, answers: int) -> str | None:
-    """What was found and is not read: files by their endings, folders in folders, answers of earlier runs."""
+def show_left_out(files: Iterable[Path], folders: int, links: int, answers: int) -> str | None:
+    """What was found and is not read: files by their endings, folders in folders and links to such, earlier answers."""
     endings = collections.Counter(
         show(file.suffix.lower())[:_LETTERS] if file.suffix else "no ending" for file in files
     )
@@ -95,6 +95,7 @@ def show_left_out(files: Iterable[Path], folders: int, answers: int) -> str | No
     listed = ", ".join(f"{ending} {number:,}" for ending, number in told)
     parts = [f"{count(endings.total(), 'file')} ({listed})"] if endings else []
     parts += [f"{count(folders, 'folder')} inside (-r reads them)"] if folders else []
+    parts += [f"{count(links, 'linked folder')} (not followed unless named)"] if links else []
     parts += [f"{count(answers, 'answer')} of earlier runs"] if answers else []
     return f"left out: {', '.join(parts)}" if parts else None
 

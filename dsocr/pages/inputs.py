@@ -35,10 +35,11 @@ class Input:
 
 @dataclass
 class LeftOut:
-    """What lies in the folders that a person named, in plain sight, and is no input: files, and folders within them."""
+    """What lies in the folders that a person named, in plain sight, and is no input; links are to folders."""
 
     files: list[Path] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
+    links: list[Path] = field(default_factory=list)
 
 
 def find_inputs(
@@ -137,7 +138,7 @@ def _walk_folder(root: Path, recursive: bool, archives: Archives, left_out: Left
         below: list[Path] = []
         for entry in entries:
             if os.path.isdir(entry):
-                (below if recursive and not entry.is_symlink() else left_out.folders).append(entry)
+                (left_out.links if entry.is_symlink() else below if recursive else left_out.folders).append(entry)
             elif _is_wanted(entry) or ARCHIVE.search(entry.name):
                 empty = False
                 yield from _walk_file(entry, entry.relative_to(root).as_posix(), archives)

@@ -136,6 +136,17 @@ def test_a_failed_page_is_its_comment_and_no_reason_ends_it_early():
     assert to_markdown(page) == "<!-- page 2: failed: -> <script> -->"
 
 
+@given(st.lists(st.sampled_from(["-", "--", ">", "!>", "<!", " ", "words"])).map("".join))
+def test_a_comment_ends_where_it_ends(reason):
+    comment = to_markdown(Transcript(2, 0, 0, "", (), status="failed", reason=reason))
+    assert not re.search(r"<!--|--\s*!?>", comment[4:-3])
+
+
+def test_options_keep_their_names_in_a_comment():
+    page = Transcript(2, 0, 0, "", (), status="failed", reason="lower --dpi, or raise --max-pixels")
+    assert to_markdown(page) == "<!-- page 2: failed: lower --dpi, or raise --max-pixels -->"
+
+
 def test_figures_are_linked_where_the_person_keeps_them():
     page = transcript_of(IMAGE)
     assert to_markdown(page, images_dir="my figures") == "![](my%20figures/1_0.jpg)"

@@ -97,7 +97,7 @@ def test_a_line_that_was_cut_off_anywhere_is_dropped_by_the_next_run(tmp_path_fa
 def test_no_other_file_is_written_into(tmp_path, content):
     path = tmp_path / "precious"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is no manifest"):
+    with pytest.raises(InputError, match="is no manifest; move it away, or name another with --manifest"):
         Manifest(path)
     assert path.read_bytes() == content
 

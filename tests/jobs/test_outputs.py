@@ -27,7 +27,9 @@ from dsocr.document.to_markdown import PAGE_SEPARATOR
 from dsocr.errors import FileAccessError, InputError
 from dsocr.jobs.answers import RECORD, files_named
 from dsocr.jobs.forms import KINDS, TEXTS, Wishes
+from dsocr.jobs.job import Job
 from dsocr.jobs.outputs import AGAIN, Folder, Printer, parse_formats, wiping
+from dsocr.ocr import Options
 from dsocr.pages import open_pages
 
 IMAGE = "<|ref|>image<|/ref|><|det|>[[0, 0, 499, 499], [500, 500, 999, 999]]<|/det|>"
@@ -135,6 +137,20 @@ class TestFolder:
             folder.end_page(transcript)
         folder.end_document(Document("a[1].pdf", (page("<table><td>1</table>"), page(geometry, 2))))
         assert folder.is_written(name)
+
+    def test_forms_that_no_document_had_anything_for_are_told(self, tmp_path):
+        folder = Folder(tmp_path, ("csv", "svg", "picture", "md"))
+        assert folder.show_unused() is None
+        put(folder, "a.pdf", page("words", image=None))
+        assert folder.show_unused() == (
+            "nothing to write: csv (no tables), svg (no plane figures, which --prompt figure reads), "
+            "picture (no pages that can be shown)"
+        )
+        put(folder, "b.pdf", page("<table><td>1</table>"))
+        assert folder.show_unused() == "nothing to write: svg (no plane figures, which --prompt figure reads)"
+        (tmp_path / "c").mkdir()
+        put(Folder(tmp_path / "c", ("txt",)), "c.pdf", page("words"))
+        assert Folder(tmp_path / "c", ("txt",)).show_unused() is None
 
     def test_a_pdf_is_given_back_with_its_text_and_is_not_overwritten(self, tmp_path, make_pdf):
         (tmp_path / "a.pdf").write_bytes(original := make_pdf(["x"]))
@@ -296,6 +312,31 @@ class TestPrinter:
         printer.end_page(page("Hello world"))
         assert "".join(written) == "Hello world"
 
+    @pytest.mark.parametrize(("live", "begun", "second"), [(True, "tw", "tw\n\n"), (False, "tw", ""), (True, "", "")])
+    def test_pages_that_were_not_read_are_told_of(self, live, begun, second):
+        written: list[str] = []
+        printer = Printer(("md",), written.append, live=live)
+        put(printer, "a.pdf", page("nought"))
+        printer.begin_document("b.pdf")
+        printer.begin_page(1, 200, 100, False)
+        printer.add("one")
+        printer.end_page(page("one"))
+        printer.begin_page(2, 200, 100, False)
+        printer.add(begun)
+        rest = [Transcript(number, 0, 0, "", (), "skipped", "interrupted") for number in (2, 3)]
+        printer.end_document(Document("b.pdf", (page("one"), *rest)))
+        comments = [f"<!-- page {number}: skipped: interrupted -->" for number in (2, 3)]
+        assert "".join(written).split(PAGE_SEPARATOR) == ["nought\n", "one", second + comments[0], comments[1] + "\n"]
+
+    def test_a_page_of_which_nothing_is_shown_is_not_marked_off(self):
+        written: list[str] = []
+        printer = Printer(("md",), written.append)
+        put(printer, "a.pdf", page("one"))
+        printer.begin_document("b.pdf")
+        printer.begin_page(1, 200, 100, False)
+        printer.add("<|ref|>text")
+        assert "".join(written) == "one\n"
+
     @pytest.mark.parametrize(
         ("shown", "wiped"),
         [
@@ -339,6 +380,15 @@ class TestPrinter:
     def test_a_form_of_several_files_cannot_be_printed(self, form):
         with pytest.raises(InputError, match=f"format '{form}' needs a folder: add -o DIR"):
             Printer(("md", form), print)
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_file_is_no_folder_for_answers(tmp_path, dangling):
+    path = tmp_path / "a.png"
+    path.symlink_to(tmp_path / "nowhere") if dangling else path.write_bytes(b"")
+    asked = ((), Options(), "nano", "cpu", "auto", path, ("md",), WISHES, None, None, 0, False)
+    with pytest.raises(FileAccessError, match=r"a\.png: cannot be written \(it is no folder, and -o wants one\)"):
+        Job(*asked).check()
 
 
 def test_formats_are_named_once_in_any_order():

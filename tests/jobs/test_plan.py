@@ -62,6 +62,26 @@ class TestSizes:
             "about 6.0 s: 1.5 s a page, as over 4 pages read here before",
         ]
 
+    @pytest.mark.parametrize(
+        ("names", "whole", "time"),
+        [
+            (["-"], "not counted: 1 input", "how long it may take is not known: no page is counted"),
+            (
+                ["a.png", "-", "https://host.example/a.pdf"],
+                "1 file, 1 page, 64 vision tokens; not counted: 2 inputs",
+                "about 1.5 s for what is counted: 1.5 s a page, as over 4 pages read here before",
+            ),
+            ([], "0 files, 0 pages, 0 vision tokens", "about 0.0 s: 1.5 s a page, as over 4 pages read here before"),
+        ],
+    )
+    def test_what_is_not_counted_is_told(self, tmp_path, monkeypatch, names, whole, time):
+        monkeypatch.chdir(tmp_path)
+        Image.new("RGB", (300, 300)).save("a.png")
+        said: list[str] = []
+        inputs = [Input(name, name) for name in names]
+        assert tell_plan(inputs, Options("tiny"), lambda _: False, Pace(4, 6), said.append, print) == 0
+        assert said[-2:] == [whole, time]
+
     def test_only_the_pages_asked_for_are_counted(self, tmp_path, make_pdf):
         (tmp_path / "a.pdf").write_bytes(make_pdf(["x"] * 9))
         assert [size.number for size in sizes_of(tmp_path / "a.pdf", Options(pages="2,5-6"))] == [2, 5, 6]

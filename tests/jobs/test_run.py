@@ -196,6 +196,7 @@ class TestRun:
         for document in heap.documents:
             statuses = [page.status == "failed" for page in document.transcripts]
             assert statuses == [False, True, False] if document.source.endswith("broken") else not any(statuses)
+            assert [page.attempts for page in document.transcripts] == [1 - failed for failed in statuses]
         assert run.summary.inputs["failed"] == len(kinds) - len(readable)
         assert run.summary.total == len(kinds) - len(readable) + sum(len(expected[kind]) for kind in readable)
 
@@ -262,5 +263,7 @@ class TestRun:
         told = [json.loads(line) for line in manifest.path.read_text().splitlines()]
         assert [line["page"] for line in told] == [1, 2, 3, 4]
         assert [line["status"] == "skipped" for line in told] == [False, False, True, True]
-        assert [page.page for page in heap.documents[0].transcripts] == [1, 2, 3, 4]
+        pages = heap.documents[0].transcripts
+        assert [(page.page, page.attempts) for page in pages] == [(1, 1), (2, 1), (3, 0), (4, 0)]
+        assert [line["attempts"] for line in told] == [1, 1, 0, 0]
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

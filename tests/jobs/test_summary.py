@@ -48,11 +48,12 @@ def test_what_is_not_ok_is_named():
 
 def test_what_is_left_out_is_told_by_its_endings():
     files = [Path(name) for name in ("a.docx", "b.DOCX", "scan", "c.tx\nt")]
-    assert show_left_out(files, 2, 1) == (
+    assert show_left_out(files, 2, 0, 1) == (
         r"left out: 4 files (.docx 2, no ending 1, .tx\nt 1), 2 folders inside (-r reads them), 1 answer of earlier runs"
     )
-    assert show_left_out([Path(f"x.{number}") for number in range(9)], 0, 0).endswith(".5 1, others 3)")
-    assert show_left_out([], 0, 0) is None
+    assert show_left_out([], 0, 1, 0) == "left out: 1 linked folder (not followed unless named)"
+    assert show_left_out([Path(f"x.{number}") for number in range(9)], 0, 0, 0).endswith(".5 1, others 3)")
+    assert show_left_out([], 0, 0, 0) is None
 
 
 @given(st.lists(st.tuples(st.sampled_from(STATUSES), st.none() | st.integers(1, 9999)), max_size=60))

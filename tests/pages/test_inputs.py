@@ -72,11 +72,11 @@ class TestTrees:
         (tmp_path / "up").symlink_to(tmp_path, target_is_directory=True)
         left_out = LeftOut()
         list(walk_inputs([tmp_path], left_out=left_out))
-        assert left_out == LeftOut([tmp_path / "a.docx", tmp_path / "scan"], [tmp_path / "b", tmp_path / "up"])
+        assert left_out == LeftOut([tmp_path / "a.docx", tmp_path / "scan"], [tmp_path / "b"], [tmp_path / "up"])
         left_out = LeftOut()
         list(walk_inputs([tmp_path], recursive=True, left_out=left_out))
         assert [path.name for path in left_out.files] == ["a.docx", "scan", "notes.txt"]
-        assert left_out.folders == [tmp_path / "up"]
+        assert (left_out.folders, left_out.links) == ([], [tmp_path / "up"])
 
     def test_a_very_deep_tree_is_walked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         depth, before = 250, sys.getrecursionlimit()
