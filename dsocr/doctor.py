@@ -260,8 +260,11 @@ def _anew(wishes: Wishes) -> str:
     name = _name(wishes)
     if _is_on_the_hub(name):
         return f"dsocr pull {name}"
-    there = name == "nano" or os.path.isdir(os.path.expanduser(name))
-    return "copy it here again" if there else "give a folder that is here as --model, or leave it out"
+    folder = os.path.expanduser(name)
+    if name == "nano" or os.path.exists(os.path.join(folder, "config.json")):
+        return "copy it here again"
+    wanted = "the folder of a checkpoint" if os.path.isdir(folder) else "a folder that is here"
+    return f"give {wanted} as --model, or leave it out"
 
 
 def _is_on_the_hub(name: str) -> bool:

@@ -131,6 +131,12 @@ class Options:
 
     def check(self) -> None:
         """InputError for options that no page could be read with; asked before a model is loaded in vain."""
+        texts = {"mode": self.mode, "prompt": self.prompt, "pages": self.pages or "", "password": self.password or ""}
+        for name, text in texts.items():
+            if not isinstance(text, str):
+                raise InputError(f"{name} is {text!r}; it must be a text")
+        if not isinstance(self.dpi, int | float):
+            raise InputError(f"dpi is {self.dpi!r}; it must be a number")
         get_mode(self.mode)
         self.full_prompt()
         if self.loops not in get_args(Loops):
@@ -283,6 +289,7 @@ class OCR:
         What is wrong with a source stands in its end and costs no other one. Pages that the shelf has are not read
         again. Standard input is read at the call, all else as it is needed.
         """
+        options.check()
         prompt, mode = options.full_prompt(), get_mode(options.mode)
         pages = walk(sources, options)
         sampling = replace(options.sampling or Sampling(), stop_loops=options.loops != "keep", logprobs=True)

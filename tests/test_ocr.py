@@ -351,3 +351,22 @@ def test_a_large_checkpoint_has_a_float32_encoder_where_the_cpu_does_not_multipl
 def test_bfloat16_by_name_is_bfloat16_throughout(monkeypatch):
     monkeypatch.setattr("dsocr.ocr.multiplies_bfloat16", lambda: False)
     assert load("nano", "cpu", "bfloat16").network.deep_encoder.newline.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"rotate": 45}, "rotate 45 is no turn"),
+        ({"rotate": "180"}, "rotate '180' is no turn"),
+        ({"pages": 1}, "pages is 1; it must be a text"),
+        ({"pages": [1, 2]}, "pages is [1, 2]; it must be a text"),
+        ({"prompt": 3}, "prompt is 3; it must be a text"),
+        ({"mode": Options()}, "mode is Options"),
+        ({"dpi": "x"}, "dpi is 'x'; it must be a number"),
+    ],
+)
+def test_what_is_no_option_is_said_in_one_line(checkpoint, asked, told):
+    reader = load(checkpoint, "cpu", lazily=True)
+    with pytest.raises(InputError) as refused:
+        reader.read(inked((300, 200)), **asked)
+    assert str(refused.value).startswith(told)

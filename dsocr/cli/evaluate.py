@@ -41,7 +41,7 @@ app = typer.Typer(
 )
 
 _Benchmark = Annotated[Path, typer.Argument(metavar="FOLDER", help="The benchmark as it is unpacked.")]
-_Files = Annotated[list[str], typer.Argument(metavar="FILE", help="PDFs, pictures, folders of them.")]
+_Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="PDFs, pictures, folders of them.")]
 _Output = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="DIR", help="Folder for the report.", show_default="dsocr-eval/NAME"),
@@ -231,7 +231,7 @@ def throughput(
     files: _Files,
     output: _Output = None,
     seconds: Annotated[
-        float, typer.Option(metavar="NUMBER", help="All files are read, again and again, for so long.")
+        float, typer.Option(metavar="NUMBER", min=0.0, help="All files are read, again and again, for so long.")
     ] = 60.0,
     mode: Mode = "gundam",
     prompt: _FreePrompt = "document",
@@ -376,8 +376,8 @@ def _give(report: Report, folder: Path, voice: Voice) -> None:
     """The report on stdout and in a folder."""
     from dsocr.evaluation.report.writer import as_markdown, write_report
 
-    voice.say(as_markdown(report))
     files = write_report(report, folder)
+    voice.say(as_markdown(report))
     voice.note(f"written to {folder}: {', '.join(file.name for file in files)}")
 
 

@@ -60,18 +60,27 @@ class Rotate(str, Enum):
     left = "270"
 
 
+def _folder(name: str) -> Path:
+    """Where a variable was empty, answers are not strewn about."""
+    if not name:
+        raise typer.BadParameter("the folder has no name")
+    return Path(name)
+
+
 def read(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE",
+            metavar="FILE...",
             help="PDF, PNG, JPEG, WebP, TIFF, BMP, GIF, HEIC; folders, zip and tar archives of them, patterns such as "
             '"**/*.pdf", http(s) addresses; - for stdin.',
         ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="Folder for the answers.", show_default="stdout"),
+        typer.Option(
+            "-o", "--output", metavar="DIR", parser=_folder, help="Folder for the answers.", show_default="stdout"
+        ),
     ] = None,
     format: Annotated[str, typer.Option(metavar="NAMES", help=f"One or more of {_FORMATS}.")] = "md",
     model: Model = None,
@@ -248,6 +257,10 @@ def read(
         )
         options.check()
         style = MarkdownStyle(tables, maths, page_marks, FURNITURE if no_headers else frozenset())
+        if quiet and verbose:
+            raise InputError("--quiet and --verbose: fewer words, or more, not both")
+        if cache and no_cache:
+            raise InputError("--cache and --no-cache: pages are kept, or not, not both")
         if engine and ray:
             raise InputError("--engine and --ray: servers read, or a cluster, not both")
         if engine:
@@ -265,7 +278,7 @@ def read(
             wishes=Wishes(style, join, existing_text, password),
             manifest=manifest,
             cache=None if no_cache else cache or (_cache_folder() if output or dry_run else None),
-            cache_limit=parse_bytes(cache_size),
+            cache_limit=parse_bytes(cache_size, "--cache-size"),
             skip_existing=skip_existing,
             elsewhere=bool(engine or ray),
         )

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dsocr.cli.console import leave, note
+from dsocr.cli.console import leave, note, to_stdout
 from dsocr.cli.options import Device, Dtype, Memory, Model
 from dsocr.errors import InputError
 
@@ -44,7 +44,7 @@ def serve(
             "--api-key",
             metavar="TEXT",
             envvar="DSOCR_API_KEY",
-            help="Asked of every client; may be given more than once.",
+            help="Asked of every client; may be given more than once, in the variable with spaces between.",
             show_default="none is asked for",
         ),
     ] = None,
@@ -77,9 +77,11 @@ def serve(
 
     def work() -> int:
         if print_vllm:
-            print(vllm_command(model, host, port))
+            to_stdout(f"{vllm_command(model, host, port)}\n")
             note(VLLM_NEWER)
             return 0
+        if not api_key and "DSOCR_API_KEY" in os.environ:
+            raise InputError("DSOCR_API_KEY is empty; unset it where no key is to be asked for")
         try:
             from dsocr.server.run import run
             from dsocr.server.settings import Settings
@@ -100,7 +102,7 @@ def serve(
             allow_urls=allow_urls,
             cors=tuple(cors or ()),
             queue=queue,
-            max_body=parse_bytes(max_body),
+            max_body=parse_bytes(max_body, "--max-body"),
             max_pages=max_pages,
             max_pixels=max_pixels,
             seconds=timeout,

@@ -72,12 +72,12 @@ def block_bytes(layers: int, kv_heads: int, head_dim: int, dtype: torch.dtype) -
     return 2 * layers * BLOCK * kv_heads * head_dim * dtype.itemsize
 
 
-def parse_bytes(text: str) -> int:
-    """Such as 500M, 4G or 4.5 GB, in steps of 1024; InputError for anything else."""
+def parse_bytes(text: str, name: str = "memory") -> int:
+    """Such as 500M, 4G or 4.5 GB, in steps of 1024; InputError for anything else, with the name of what is asked."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
     if size == 0:
-        raise InputError(f"{text!r} is no size; write, for example, 500M or 4G")
+        raise InputError(f"{name} {text!r} is no size; write, for example, 500M or 4G")
     return size
 
 

@@ -112,9 +112,13 @@ def check_way(folder: Path, way: Way) -> None:
     other = next((name for name, asked in asdict(way).items() if found[name] != asked), None)
     if other:
         raise InputError(
-            f"{folder} holds predictions made with {other} {found[other]!r}, not {getattr(way, other)!r}; "
+            f"{folder} holds predictions made with {other} {_told(found[other])}, not {_told(getattr(way, other))}; "
             "use another folder"
         )
+
+
+def _told(value: object) -> str:
+    return "left open" if value is None else repr(value)
 
 
 def check_files(files: Sequence[Path]) -> None:

@@ -82,6 +82,7 @@ class RemoteReader:
 
         InputError at once, in one line, for a mode or a rule that no server has.
         """
+        options.check()
         if options.rotate == AUTO:
             raise InputError("which way up a page is cannot be tried at a server: give --rotate off, 90, 180 or 270")
         prompt, mode = options.full_prompt(), get_mode(options.mode)

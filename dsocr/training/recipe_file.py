@@ -23,7 +23,7 @@ def read_recipe(file: Path, changed: Mapping[str, object]) -> Recipe:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the recipe {file} cannot be read: {error}") from None
+        raise InputError(f"the recipe {file} cannot be read ({getattr(error, 'strerror', None) or error})") from None
     return parse_recipe(text, str(file), changed)
 
 
