@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.peers import llama_cpp
 from dsocr.bench import CONTEXT, decode_rate, head_bytes, step_bytes, stored
 from dsocr.kernels import limits
-from dsocr.model.quantised import can_shorten, shorten
+from dsocr.model.quantised import can_shorten
 from dsocr.model.released import random_network
 from dsocr.model.speed import speed_up
 
@@ -51,9 +51,9 @@ def measure(form: str, rounds: int, *, peer: bool, plain: bool) -> list[str]:
     torch.set_num_threads(1)
     if plain:  # first, from the weights as they are
         note("plain", decode_rate(network, 1, seconds=2.0 * rounds))
-    if can_shorten(network.decoder):  # as a checkpoint that is asked often is
-        shorten(network.decoder)
     speed_up(network)
+    if can_shorten(network.decoder):  # as a checkpoint that is asked often is
+        network.fast.shorten()
     for _ in range(rounds):
         torch.set_num_threads(1)
         note("memory", limits.read_bandwidth(1) or 0)

@@ -11,7 +11,7 @@ import argparse
 import torch
 
 from dsocr.bench import prompt_seconds
-from dsocr.model.quantised import can_shorten, shorten
+from dsocr.model.quantised import can_shorten
 from dsocr.model.released import random_network
 from dsocr.model.speed import speed_up
 
@@ -27,9 +27,9 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for form in asked.forms:
         network = random_network(form)
-        if can_shorten(network.decoder):
-            shorten(network.decoder)
         speed_up(network)
+        if can_shorten(network.decoder):
+            network.fast.shorten()
         for threads in asked.threads:
             torch.set_num_threads(threads)
             taken = {False: float("inf"), True: float("inf")}

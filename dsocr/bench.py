@@ -17,7 +17,7 @@ from dsocr.kernels import library, limits
 from dsocr.model.compiled import CompiledDecoder
 from dsocr.model.moe import MixtureOfExperts
 from dsocr.model.network import Network
-from dsocr.model.quantised import BITS, can_shorten, shorten
+from dsocr.model.quantised import BITS, can_shorten
 from dsocr.model.released import random_network
 from dsocr.model.speed import speed_up
 from dsocr.ocr import choose_device, load
@@ -96,9 +96,9 @@ def _released(device: str, dtype: str) -> Network:
     if dtype not in ("auto", *forms):
         raise InputError(f"dtype {dtype!r} is unknown for random weights; known: auto, {', '.join(forms)}")
     network = random_network("bfloat16" if dtype == "auto" else dtype).to(choose_device(device))
-    if can_shorten(network.decoder):
-        shorten(network.decoder)
     speed_up(network)
+    if isinstance(network.fast, CompiledDecoder) and can_shorten(network.decoder):
+        network.fast.shorten()
     return network
 
 
@@ -196,7 +196,7 @@ def step_bytes(network: Network, context: int) -> int:
 def head_bytes(network: Network) -> int:
     """Bytes of the head that a greedy reader reads whole."""
     coarse = network.fast.coarse if isinstance(network.fast, CompiledDecoder) else None
-    return coarse.data.nbytes + coarse.scales.nbytes if coarse else stored(network.decoder.head)
+    return coarse.nbytes if coarse else stored(network.decoder.head)
 
 
 def stored(module: nn.Module) -> int:

@@ -16,40 +16,40 @@ from dsocr.model.decoder import causal_attention
 class Span:
     """The places `start` to `end` of one sequence, which holds `blocks` for them and for all places before.
 
-    prompt: so many of its places were given, the others it wrote. draws: its next id may be any, each as likely as its
-    logit says; else the likeliest.
+    prompt: so many of its places were given, the others it wrote. exact: the logit of every id is wanted as the network
+    has it, and not only those of the likeliest.
     """
 
     blocks: Sequence[int]
     start: int
     end: int
     prompt: int = 0
-    draws: bool = False
+    exact: bool = False
 
 
 class Batch:
     """Rows of several sequences, those of one sequence together and in order.
 
     owners and positions, int32 [n] on the CPU: which sequence a row belongs to, and its place there.
-    given, draws, uint8 [n] on the CPU: whether a row is of its sequence's prompt, and whether its sequence draws.
+    given, exact, uint8 [n] on the CPU: whether a row is of its sequence's prompt, and whether its sequence is exact.
     tables, int32 [sequences, most blocks] on the CPU: the blocks of each sequence in the pool, padded with 0.
     """
 
     def __init__(self, pool: KVPool, spans: Sequence[Span]) -> None:
         self.pool = pool
         owners, positions, slots = list[int](), list[int](), list[int]()
-        given, draws = list[bool](), list[bool]()
+        given, exact = list[bool](), list[bool]()
         most = max(len(span.blocks) for span in spans)
         for number, span in enumerate(spans):
             places = range(span.start, span.end)
             owners += [number] * len(places)
             positions += places
             given += [place < span.prompt for place in places]
-            draws += [span.draws] * len(places)
+            exact += [span.exact] * len(places)
             slots += [span.blocks[place // BLOCK] * BLOCK + place % BLOCK for place in places]
         self.owners = torch.tensor(owners, dtype=torch.int32)
         self.positions = torch.tensor(positions, dtype=torch.int32)
-        self.given, self.draws = (torch.tensor(marks, dtype=torch.uint8) for marks in (given, draws))
+        self.given, self.exact = (torch.tensor(marks, dtype=torch.uint8) for marks in (given, exact))
         padded = [[*span.blocks, *[0] * (most - len(span.blocks))] for span in spans]
         self.tables = torch.tensor(padded, dtype=torch.int32)
         self._spans, self._slots = spans, slots

@@ -251,7 +251,7 @@ class Engine:
             vision += sequence.vision(count)
             wanted += range(len(ids) - turn.wanted, len(ids))
             end = sequence.read + count + len(turn.guesses)
-            spans.append(Span(sequence.blocks, sequence.read, end, sequence.prompt_places, sequence.draws))
+            spans.append(Span(sequence.blocks, sequence.read, end, sequence.prompt_places, sequence.exact))
         x = network.embed(torch.tensor([ids]), torch.cat(vision) if vision else None)[0]
         logits = network.step(x, Batch(self.pool, spans), wanted)
         # An answer holds no image: the id marks places that wait for vision rows.

@@ -15,6 +15,8 @@ from dsocr.engine.request import Delta, FinishReason, Request, Stats
 from dsocr.engine.sampling import Choice, ngram_memory
 from dsocr.model.tokenizer import IncrementalDecoder, Tokenizer
 
+_LONG = 10  # ids: of n-grams that long hardly two begin alike and end otherwise
+
 
 class Sequence:
     """Prompt and written ids, the blocks that hold their keys and values, and what a next id is chosen by.
@@ -125,9 +127,9 @@ class Sequence:
         return blocks
 
     @property
-    def draws(self) -> bool:
-        """Whether its next id may be another than the likeliest that is allowed."""
-        return self._sampling.temperature > 0
+    def exact(self) -> bool:
+        """Whether its next id may be far from the likeliest: drawn, or what is left when short n-grams ban many."""
+        return self._sampling.temperature > 0 or (self._memory is not None and self._sampling.ngram_size < _LONG)
 
     def choice(self) -> Choice:
         """What its next id is chosen by."""

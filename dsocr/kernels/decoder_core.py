@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dsocr.kernels.coarse_head import CoarseHead
 from dsocr.kernels.library import core
 from dsocr.kernels.quantise import Packed
 from dsocr.kernels.twelve import Twelve
@@ -48,8 +49,7 @@ class LayerWeights:
 class DecoderWeights:
     """A decoder: its layers, the last norm, the head [vocab, width], and the rotary tables [places, head dim / 2].
 
-    coarse: the head in 4 bits. Where it is given, it finds the likeliest ids, and the logits of some hundreds of them
-    alone are exact: all are where these do not stand out by six times what the coarse ones are off.
+    coarse: where it is given, it finds the likeliest ids, whose logits alone are exact then (coarse_head.py).
     """
 
     layers: Sequence[LayerWeights]
@@ -63,7 +63,7 @@ class DecoderWeights:
     renormalise: bool
     eps: float
     routed_scale: float
-    coarse: Packed | None = None
+    coarse: CoarseHead | None = None
 
 
 class _Matrix(ctypes.Structure):
@@ -90,14 +90,21 @@ class _Decoder(ctypes.Structure):
     _fields_ = (
         *((n, _I64) for n in ("width", "heads", "kv_heads", "head_dim", "layer_count", "per_token", "renormalise")),
         *(("eps", ctypes.c_double), ("scale", ctypes.c_double), ("layers", ctypes.POINTER(_Layer))),
-        *(("norm", _POINTER), ("head", _Matrix), ("coarse", _Matrix), ("cosines", _POINTER), ("sines", _POINTER)),
+        *(
+            ("norm", _POINTER),
+            ("head", _Matrix),
+            ("coarse", _Matrix),
+            ("blur", _POINTER),
+            ("cosines", _POINTER),
+            ("sines", _POINTER),
+        ),
     )
 
 
 class _Pass(ctypes.Structure):
     _fields_ = (
         ("rows", _I64),
-        *((name, _POINTER) for name in ("x", "positions", "owners", "given", "draws", "tables")),
+        *((name, _POINTER) for name in ("x", "positions", "owners", "given", "exact", "tables")),
         *((name, _I64) for name in ("table_width", "blocks", "block")),
         *(("keys", _POINTER), ("values", _POINTER), ("cache_is_bfloat16", _I64)),
         *(("wanted", _POINTER), ("wanted_count", _I64), ("logits", _POINTER)),
@@ -130,7 +137,7 @@ class DecoderCore:
             *(weights.norm.numel(), weights.heads, weights.kv_heads, self._head_dim, len(layers)),
             *(weights.experts_per_token, weights.renormalise, weights.eps, weights.routed_scale, layers),
             *(self._float(weights.norm), self._matrix(weights.head)),
-            _Matrix() if weights.coarse is None else self._matrix(weights.coarse),
+            *((_Matrix(), None) if weights.coarse is None else self._coarse(weights.coarse)),
             *(self._float(weights.cosines), self._float(weights.sines)),
         )
 
@@ -144,14 +151,14 @@ class DecoderCore:
         values: Tensor,
         wanted: Sequence[int],
         given: Tensor | None = None,
-        draws: Tensor | None = None,
+        exact: Tensor | None = None,
     ) -> Tensor:
         """Rows x [n, width] of several sequences → float32 logits [len(wanted), vocab]; x is not changed.
 
         positions, owners int32 [n]; tables int32 [sequences, most blocks]; keys, values [layers, blocks, block,
         kv heads, head dim], float32 or bfloat16, into which the rows' own are stored; given uint8 [n]: which rows are
-        of prompts, which some processors read faster, but to other last digits. draws uint8 [n]: of which rows each
-        logit must be exact; with a coarse head only the likeliest are of the others (`DecoderWeights`).
+        of prompts, which some processors read faster, but to other last digits. exact uint8 [n]: of which rows each
+        logit must be exact (all, where it is not given); of the others only the likeliest are with a coarse head.
         """
         x = x.to(torch.float32, copy=True).contiguous()
         chosen = torch.tensor(wanted, dtype=torch.int32)
@@ -162,7 +169,7 @@ class DecoderCore:
             self._scratch = torch.empty(size + 128, dtype=torch.uint8)
         task = _Pass(
             *(len(x), x.data_ptr(), positions.data_ptr(), owners.data_ptr()),
-            *(None if marks is None else marks.data_ptr() for marks in (given, draws)),
+            *(None if marks is None else marks.data_ptr() for marks in (given, exact)),
             *(tables.data_ptr(), tables.shape[1]),
             *(keys.shape[1], keys.shape[2], keys.data_ptr(), values.data_ptr(), keys.dtype == torch.bfloat16),
             *(chosen.data_ptr(), len(wanted), logits.data_ptr(), threads, -(-self._scratch.data_ptr() // 64) * 64),
@@ -186,6 +193,9 @@ class DecoderCore:
 
     def _feed_forward(self, network: FeedForwardWeights) -> _FeedForward:
         return _FeedForward(*(self._matrix(weight) for weight in (network.gate, network.up, network.down)))
+
+    def _coarse(self, coarse: CoarseHead) -> tuple[_Matrix, int]:
+        return self._matrix(coarse.packed), self._float(coarse.blur)
 
     def _float(self, tensor: Tensor) -> int:
         exact = tensor.detach().float().contiguous()

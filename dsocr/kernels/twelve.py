@@ -110,17 +110,6 @@ def unpack_twelve(packed: Twelve) -> Tensor:
     return bits.view(torch.bfloat16)[: packed.rows, : packed.columns]
 
 
-def part_of_twelve(packed: Twelve, first: int, end: int) -> Twelve:
-    """The rows from `first`, a multiple of four, up to `end`."""
-    fours = slice(first // _ROWS, -(-end // _ROWS))
-    rows = packed.data.shape[0] * _ROWS
-    marks, listed = packed.beside[: rows + 1], packed.beside[rows + 1 :]
-    own = marks[fours.start * _ROWS : fours.stop * _ROWS + 1]
-    begin = own & (1 << _BASE) - 1
-    beside = torch.cat([own - begin[0], listed[begin[0] : begin[-1]]])
-    return Twelve(packed.data[fours], beside, end - first, packed.columns)
-
-
 def _begin(marks: Tensor) -> int:
     """Counts below the base become places in the list, in place; how long the list is."""
     counts = marks & (1 << _BASE) - 1

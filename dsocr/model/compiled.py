@@ -9,13 +9,13 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from dsocr.kernels.coarse_head import coarse_head
+from dsocr.kernels.coarse_head import CoarseHead, coarse_head
 from dsocr.kernels.decoder_core import DecoderCore, DecoderWeights, FeedForwardWeights, LayerWeights, Weight, packable
 from dsocr.kernels.library import core
-from dsocr.kernels.quantise import Packed
+from dsocr.kernels.twelve import Twelve
 from dsocr.model.decoder import Decoder, DecoderLayer, rope_tables
 from dsocr.model.moe import MixtureOfExperts, SwiGLU
-from dsocr.model.quantised import QuantisedLinear, TwelveBitLinear, can_shorten, shortening
+from dsocr.model.quantised import QuantisedLinear, TwelveBitLinear, can_shorten, shorten, shortening
 
 LOG = logging.getLogger(__name__)
 _WORTH_IT = 500  # passes that a network has been asked for before it is shortened: about a page
@@ -35,21 +35,22 @@ class Rows(Protocol):
     positions: Tensor
     owners: Tensor
     given: Tensor
-    draws: Tensor
+    exact: Tensor
     tables: Tensor
 
 
 class CompiledDecoder:
     """Rows in, logits out, as `Network.step` has it.
 
-    Of a large head only the likeliest rows are multiplied, which its `coarse` form finds; texts that draw get all.
+    Of a large head only the likeliest rows are multiplied, which its `coarse` form finds: it is made at once, of what
+    the head is then, and a head that is changed later wants a new decoder.
     A large decoder of bfloat16 weights that are mapped from files is shortened to 12 bits a number once it has been
     asked often enough for it to pay: some matrices more in each pass, which changes no number of any answer.
     """
 
     def __init__(self, decoder: Decoder) -> None:
         frozen = not any(parameter.requires_grad for parameter in decoder.parameters())
-        self.coarse = coarse_head(_weight(decoder.head)) if frozen else None
+        self.coarse = _coarse(decoder) if frozen else None
         self._decoder, self._core = decoder, _core(decoder, self.coarse)
         self._shortening = shortening(decoder, mapped=True) if frozen and can_shorten(decoder) else None
         self._passes = 0
@@ -61,7 +62,12 @@ class CompiledDecoder:
             self._shorten_more(self._shortening)
         pool = batch.pool
         places = batch.positions, batch.owners, batch.tables
-        return self._core.run(x, *places, pool.keys, pool.values, wanted, batch.given, batch.draws)
+        return self._core.run(x, *places, pool.keys, pool.values, wanted, batch.given, batch.exact)
+
+    def shorten(self) -> None:
+        """At once, and whatever the weights lie in, what `step` does bit by bit."""
+        shorten(self._decoder)
+        self._core = _core(self._decoder, self.coarse)
 
     def _shorten_more(self, work: Iterator[None]) -> None:
         try:
@@ -82,7 +88,16 @@ def compile_decoder(decoder: Decoder) -> CompiledDecoder | None:
     return CompiledDecoder(decoder)
 
 
-def _core(decoder: Decoder, coarse: Packed | None) -> DecoderCore:
+def _coarse(decoder: Decoder) -> CoarseHead | None:
+    head = _weight(decoder.head)
+    try:
+        return None if isinstance(head, Twelve) else coarse_head(head)
+    except (MemoryError, RuntimeError) as error:  # PyTorch's own way to say that there is no memory
+        LOG.info("the head is read whole: %s", error)
+        return None
+
+
+def _core(decoder: Decoder, coarse: CoarseHead | None) -> DecoderCore:
     config = decoder.config
     places = torch.arange(config.max_positions)
     # The plain tables hold each number twice, for both channels of a pair.

@@ -172,25 +172,29 @@ def test_a_seed_writes_the_same_again_and_another_seed_does_not(engine):
     assert written(1) == written(1) != written(2)
 
 
-def test_the_network_is_told_who_draws(network, tokenizer):
+@pytest.mark.parametrize(
+    ("asked", "exact"),
+    [
+        ({}, 0),
+        ({"temperature": 0.7}, 1),
+        ({"ngram_rule": "windowed", "ngram_size": 30}, 0),
+        ({"ngram_rule": "windowed", "ngram_size": 2}, 1),
+    ],
+)
+def test_the_network_is_told_who_wants_every_logit(network, tokenizer, asked, exact):
     told = set()
 
     class Listening:
         """The plain decoder, overheard."""
 
         def step(self, x, batch, wanted):
-            told.update(zip(batch.owners.tolist(), batch.draws.tolist(), strict=True))
+            told.update(batch.exact.tolist())
             return network.step(x, batch, wanted)
 
     listening = copy(network)
     listening.fast = Listening()
-    engine = Engine(listening, tokenizer)
-    streams = [engine.stream(read(replace(FREE, temperature=temperature))) for temperature in (0.0, 0.7)]
-    for stream in streams:
-        next(stream)
-    assert told >= {(0, 0), (1, 1)}
-    for stream in streams:
-        stream.close()
+    Engine(listening, tokenizer).generate(read(replace(FREE, **asked)))
+    assert told == {exact}
 
 
 def test_a_stream_left_early_leaves_no_mode_behind(engine):

@@ -43,6 +43,7 @@ struct Decoder {
     const Layer *layers;
     const float *norm;
     Matrix head, coarse;           // coarse: the head in 4 bits, by which its likeliest rows are found; without data: none
+    const float *blur;             // [vocab]: how far off each of its rows is, against the others
     const float *cosines, *sines;  // [places, head_dim / 2]
 };
 
@@ -52,7 +53,7 @@ struct Pass {
     const std::int32_t *positions;     // [rows]
     const std::int32_t *owners;        // [rows]: which row of tables is theirs
     const std::uint8_t *given;         // [rows]: whether it is of a prompt; nowhere: none is
-    const std::uint8_t *draws;         // [rows]: whether each of its logits must be exact; nowhere: none's must
+    const std::uint8_t *exact;         // [rows]: whether each of its logits must be exact; nowhere: all rows' must
     const std::int32_t *tables;        // [sequences, table_width]: the blocks of each sequence
     i64 table_width, blocks, block;    // blocks in the pool, places in a block
     void *keys, *values;               // [layers, blocks, block, kv_heads, head_dim]
@@ -84,10 +85,11 @@ struct Bench {
 constexpr i64 STREAM = 64;  // rows of a matrix that meet a single activation in one go
 constexpr i64 BLOCK = 32;   // rows, and activations, of a product on tiles
 
-// Of the coarse head: the STREAM rows around each of the so many best are scored exactly, and the surest so many must lie above
-// all others by so many times what the coarse ones are off.
-constexpr i64 PEAKS = 192, SURE = 8;
+// Of a head that is found by its coarse form: how many good rows tell how far off that is, and how many of the best are sure to be
+// exact, where nothing is off by more than so many times its spread. Of the rows at most so many are scored twice.
+constexpr i64 PEAKS = 48, SURE = 8;
 constexpr float TIMES_OFF = 6;
+constexpr float MOST_TWICE = 1 / 16.0f;
 
 #ifdef HAS_TILES
 constexpr bool USES_TILES = true;
@@ -325,6 +327,94 @@ void multiply_marked(const Matrix &m, i64 first, i64 end, const Activations &a, 
     multiply(m, first, end, a, tokens, count, bench, keep);
 }
 
+// The coarse logits of one row of activations in; exact ones out wherever a row of the head could be among the likeliest.
+class Sieve {
+  public:
+    static i64 blocks(const Matrix &head) { return (head.rows + STREAM - 1) / STREAM; }
+    static i64 fours(const Matrix &head) { return (head.rows + ROWS - 1) / ROWS; }
+
+    Sieve(const Matrix &head, const float *blur, const Activations &a, std::int32_t token, float *logits, const Bench &bench)
+        : head(head), blur(blur), a(a), token(token), own(logits), bench(bench) {
+        std::fill(best, best + SURE, -INFINITY);
+    }
+
+    // Whether that could be done: else so many rows could be, or something is no number, that all are to be multiplied.
+    // peaks: room for 2 · blocks; found: for the fours of the head.
+    bool run(float *peaks, std::int32_t *found) {
+        find_peaks(peaks, found);
+        const i64 few = count;
+        score(found, 0);
+        // What could still be as good as the best, were it off by six times as much as these were.
+        const float least = *std::min_element(best, best + SURE), reach = TIMES_OFF * std::sqrt(off / float(scored));
+        const i64 most = i64(float(fours(head)) * MOST_TWICE);
+        i64 known = 0;
+        for (i64 first = 0; first < head.rows; first += STREAM) {
+            const i64 end = std::min(first + STREAM, head.rows);
+            if (!beyond(first, end, least, reach)) continue;
+            while (known < few && found[known] < first) ++known;
+            for (i64 row = first; row < end; row += ROWS) {
+                if (known < few && found[known] == row) ++known;
+                else if (beyond(row, std::min(row + ROWS, end), least, reach)) found[count++] = std::int32_t(row);
+            }
+            if (count - few > most) return false;
+        }
+        score(found, few);
+        return true;
+    }
+
+  private:
+    const Matrix &head;
+    const float *blur;
+    const Activations &a;
+    const std::int32_t token;
+    float *own;
+    const Bench &bench;
+    float best[SURE], off = 0;
+    i64 count = 0, scored = 0;
+
+    // The fours that hold the PEAKS best blocks' best.
+    void find_peaks(float *peaks, std::int32_t *found) {
+        float *const sorted = peaks + blocks(head);
+        for (i64 at = 0; at < blocks(head); ++at) {
+            float most = -INFINITY;
+#pragma omp simd reduction(max : most)
+            for (i64 row = at * STREAM; row < std::min((at + 1) * STREAM, head.rows); ++row) most = own[row] > most ? own[row] : most;
+            peaks[at] = sorted[at] = most;
+        }
+        const i64 last = std::min(PEAKS, blocks(head)) - 1;
+        std::nth_element(sorted, sorted + last, sorted + blocks(head), [](float x, float y) { return x > y; });
+        const auto is_good = [least = sorted[last]](float logit) { return logit >= least; };
+        for (i64 at = 0; at < blocks(head); ++at)
+            for (i64 row = at * STREAM; is_good(peaks[at]) && row < std::min((at + 1) * STREAM, head.rows); row += ROWS)
+                if (std::any_of(own + row, own + std::min(row + ROWS, head.rows), is_good)) found[count++] = std::int32_t(row);
+    }
+
+    // Whether any of these rows could be above `least`, or is no number.
+    bool beyond(i64 first, i64 end, float least, float reach) const {
+        int many = 0;
+#pragma omp simd reduction(+ : many)
+        for (i64 row = first; row < end; ++row) many += !(own[row] + reach * blur[row] <= least);
+        return many;
+    }
+
+    // Multiplies the fours from number `first` on, and sees how far off they were.
+    void score(const std::int32_t *found, i64 first) {
+        for (i64 at = first; at < count; ++at) {
+            const i64 row = found[at], next = found[std::min(at + 2, count - 1)];
+            const char *const ahead = static_cast<const char *>(head.data) + next * head.stride;
+            for (i64 byte = 0; byte < std::min(ROWS, head.rows - next) * head.stride; byte += 64) __builtin_prefetch(ahead + byte, 0, 2);
+            four_rows(head, row, a, &token, 1, bench, bench.sums);
+            for (i64 r = 0; r < std::min(ROWS, head.rows - row); ++r, ++scored) {
+                const float wrong = (bench.sums[r] - own[row + r]) / blur[row + r];
+                off += wrong * wrong;
+                own[row + r] = bench.sums[r];
+                float *const worst = std::min_element(best, best + SURE);
+                *worst = std::max(*worst, bench.sums[r]);
+            }
+        }
+    }
+};
+
 // So many floats or a few more: rows of them then begin at like addresses, and no compiler sums one in another order.
 inline i64 whole_lines(i64 count) { return (count + 31) / 32 * 32; }
 
@@ -353,11 +443,11 @@ struct Worker {
     i64 *errand_count;
     Stretch *stretches;
     i64 *stretch_count;
-    Activations rounded;       // of the wanted rows, for the coarse head
-    std::int32_t *sifted, *plain;  // which of them go over it, and which do not
+    Activations in_few_bits;        // of the wanted rows, as the coarse head multiplies them
+    std::int32_t *sifted, *plain;   // which of them go over it, and which over the whole head
     i64 sifted_count, plain_count;
-    float *peaks;              // [threads, 2, vocab / STREAM]
-    std::int32_t *fours;       // [threads, vocab / ROWS]: where rows of the head begin that are multiplied
+    float *peaks;                   // [threads, 2, blocks of the head]
+    std::int32_t *fours;            // [threads, fours of the head]
     i64 most_inner;
 
     Worker(const Decoder &decoder, const Pass &pass, Shelf &shelf, i64 longest) : d(decoder), p(pass) {
@@ -395,14 +485,18 @@ struct Worker {
         errand_count = shelf.take<i64>(1);
         stretches = shelf.take<Stretch>(n);
         stretch_count = shelf.take<i64>(1);
-        rounded = shelf.activations(decoder.coarse.data ? n : 0, decoder.width);
         sifted = shelf.take<std::int32_t>(n);
         plain = shelf.take<std::int32_t>(n);
-        peaks = shelf.take<float>(decoder.coarse.data ? pass.threads * 2 * peak_count() : 0);
-        fours = shelf.take<std::int32_t>(decoder.coarse.data ? pass.threads * (d.head.rows + ROWS - 1) / ROWS : 0);
+        if (!decoder.coarse.data) return;
+        const i64 wide = padded(decoder.width);
+        in_few_bits = normed;
+        in_few_bits.small = shelf.take<std::int8_t>(n * wide);
+        in_few_bits.scales = shelf.take<float>(n * wide / GROUP);
+        in_few_bits.offset8 = shelf.take<std::int32_t>(n * wide / GROUP);
+        in_few_bits.offset4 = shelf.take<std::int32_t>(n * wide / 32);
+        peaks = shelf.take<float>(pass.threads * 2 * Sieve::blocks(d.head));
+        fours = shelf.take<std::int32_t>(pass.threads * Sieve::fours(d.head));
     }
-
-    i64 peak_count() const { return (d.head.rows + STREAM - 1) / STREAM; }
 
     // x / sqrt(mean(x²) + eps) · weight, and the form that the next matrix asks for.
     void norm(const float *weight, i64 format) {
@@ -732,58 +826,20 @@ struct Worker {
         }
         if (!d.coarse.data) return product(d.head, normed, nullptr, p.wanted_count, p.logits, false);
 #pragma omp for schedule(static)
-        for (i64 at = 0; at < sifted_count; ++at) {
-            const i64 from = sifted[at] * d.width;
-            std::copy(normed.exact + from, normed.exact + from + d.width, rounded.exact + from);
-            prepare(rounded, sifted[at], d.coarse.format);
-        }
-        product(d.coarse, rounded, sifted, nullptr, sifted_count, p.logits, false);
-        product(d.head, normed, plain, nullptr, plain_count, p.logits, false);
+        for (i64 at = 0; at < sifted_count; ++at)
+            prepare(in_few_bits, sifted[at], d.coarse.format);
+        product(d.coarse, in_few_bits, sifted, nullptr, sifted_count, p.logits, false);
 #pragma omp for schedule(dynamic)
-        for (i64 at = 0; at < sifted_count; ++at) sift(sifted[at]);
-    }
-
-    // Coarse logits of a wanted row in, exact ones out wherever one could be among the likeliest: the rows of the head around the
-    // PEAKS best are multiplied, in fours. That tells how far off the coarse ones are; where others could still be as likely
-    // as the SURE best, or a number is none, all rows are.
-    void sift(std::int32_t index) {
-        float *const own = p.logits + index * d.head.rows, *const peak = peaks + this_thread() * 2 * peak_count();
-        float *const sorted = peak + peak_count();
-        const Bench &bench = benches[this_thread()];
-        for (i64 at = 0; at < peak_count(); ++at) {
-            const i64 first = at * STREAM, end = std::min(first + STREAM, d.head.rows);
-            float most = -INFINITY;
-#pragma omp simd reduction(max : most)
-            for (i64 row = first; row < end; ++row) most = own[row] > most ? own[row] : most;
-            peak[at] = sorted[at] = most;
+        for (i64 at = 0; at < sifted_count; ++at) {
+            const i64 own = this_thread();
+            Sieve sieve(d.head, d.blur, normed, sifted[at], p.logits + sifted[at] * d.head.rows, benches[own]);
+            if (sieve.run(peaks + own * 2 * Sieve::blocks(d.head), fours + own * Sieve::fours(d.head))) continue;
+            i64 place;
+#pragma omp atomic capture
+            place = plain_count++;
+            plain[place] = sifted[at];
         }
-        const i64 last = std::min(PEAKS, peak_count()) - 1;
-        std::nth_element(sorted, sorted + last, sorted + peak_count(), [](float x, float y) { return x > y; });
-        const float least = sorted[last];
-        const auto rows_from = [&](i64 row) { return std::min(ROWS, d.head.rows - row); };
-        std::int32_t *const found = fours + this_thread() * (d.head.rows + ROWS - 1) / ROWS;
-        i64 found_count = 0, count = 0;
-        for (i64 at = 0; at < peak_count(); ++at)
-            for (i64 row = at * STREAM; peak[at] >= least && row < std::min((at + 1) * STREAM, d.head.rows); row += ROWS)
-                if (std::any_of(own + row, own + row + rows_from(row), [=](float x) { return x >= least; }))
-                    found[found_count++] = std::int32_t(row);
-        float best[SURE], off = 0;
-        std::fill(best, best + SURE, -INFINITY);
-        for (i64 at = 0; at < found_count; ++at) {
-            const i64 row = found[at], next = found[std::min(at + 2, found_count - 1)];
-            const char *const ahead = static_cast<const char *>(d.head.data) + next * d.head.stride;
-            for (i64 byte = 0; byte < rows_from(next) * d.head.stride; byte += 64) __builtin_prefetch(ahead + byte, 0, 2);
-            four_rows(d.head, row, normed, &index, 1, bench, bench.sums);
-            for (i64 r = 0; r < rows_from(row); ++r, ++count) {
-                off += (bench.sums[r] - own[row + r]) * (bench.sums[r] - own[row + r]);
-                own[row + r] = bench.sums[r];
-                float *const worst = std::min_element(best, best + SURE);
-                *worst = std::max(*worst, bench.sums[r]);
-            }
-        }
-        const float surely = *std::min_element(best, best + SURE) - TIMES_OFF * std::sqrt(off / float(count));
-        if (surely > least) return;
-        multiply(d.head, 0, d.head.rows, normed, &index, 1, bench, [=](i64, i64 row, float sum) { own[row] = sum; });
+        product(d.head, normed, plain, nullptr, plain_count, p.logits, false);
     }
 };
 
@@ -824,7 +880,7 @@ void decoder_run(const Decoder *decoder, const Pass *asked) {
     worker.find_stretches();
     worker.sifted_count = worker.plain_count = 0;
     for (std::int32_t index = 0; index < pass->wanted_count; ++index)
-        if (pass->draws && pass->draws[pass->wanted[index]]) worker.plain[worker.plain_count++] = index;
+        if (!pass->exact || pass->exact[pass->wanted[index]]) worker.plain[worker.plain_count++] = index;
         else worker.sifted[worker.sifted_count++] = index;
 #pragma omp parallel num_threads(pass->threads)
     {

@@ -31,19 +31,7 @@ constexpr bool PAIRS = true;  // whether activations are kept as pairs too
 #else
 constexpr bool PAIRS = false;
 #endif
-
-inline bool is_from_intel() {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    return __builtin_cpu_is("intel");
-#else
-    return false;
-#endif
-}
-
-// Bytes between what is multiplied and what is fetched: near, of one long stream, and far, of rows side by side (and, with
-// 256-bit vectors, of all). Zen 4 was slower from 2 KB on, Emerald Rapids half as fast again at 4 KB as at 1.
-inline const i64 AHEAD = is_from_intel() ? 4096 : 1024;
+// Bytes between what is multiplied and what is fetched of rows side by side (and, with 256-bit vectors, of all).
 constexpr i64 FAR_AHEAD = 8192;
 
 struct Matrix {
