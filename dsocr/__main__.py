@@ -9,7 +9,7 @@ from contextlib import suppress
 
 
 def main() -> None:
-    """Run the command line: whenever it is stopped, and whatever it writes to, it ends with a line and a code."""
+    """Run the command line: whenever it is stopped from here on, and whatever it writes to, it ends in one line."""
     open_streams()
     with suppress(ValueError):  # only the main thread may say what a signal does
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -22,6 +22,9 @@ def main() -> None:
     except OSError as error:  # of what was to be told in the place of a command, such as help
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(_last_words(f"error: cannot go on ({error.strerror or error})", 5))
+    finally:
+        with suppress(ValueError):  # On the way out nothing is left to interrupt.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def open_streams() -> None:
@@ -30,7 +33,11 @@ def open_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)  # as the lowest number that is free
+            opened = os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)  # or in a child a file would take its place
     if sys.stdout is None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it is never written to with success
     if sys.stderr is None:

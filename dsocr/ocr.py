@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
+from numbers import Real
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -131,12 +132,14 @@ class Options:
 
     def check(self) -> None:
         """InputError for options that no page could be read with; asked before a model is loaded in vain."""
-        texts = {"mode": self.mode, "prompt": self.prompt, "pages": self.pages or "", "password": self.password or ""}
-        for name, text in texts.items():
-            if not isinstance(text, str):
+        for name in ("mode", "prompt", "pages", "password"):
+            text = getattr(self, name)
+            if not (isinstance(text, str) or (text is None and name in ("pages", "password"))):
                 raise InputError(f"{name} is {text!r}; it must be a text")
-        if not isinstance(self.dpi, int | float):
-            raise InputError(f"dpi is {self.dpi!r}; it must be a number")
+        for name in ("dpi", "max_pixels"):
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, Real):
+                raise InputError(f"{name} is {number!r}; it must be a number")
         get_mode(self.mode)
         self.full_prompt()
         if self.loops not in get_args(Loops):

@@ -358,7 +358,10 @@ def test_bfloat16_by_name_is_bfloat16_throughout(monkeypatch):
     [
         ({"rotate": 45}, "rotate 45 is no turn"),
         ({"rotate": "180"}, "rotate '180' is no turn"),
-        ({"pages": 1}, "pages is 1; it must be a text"),
+        ({"pages": 0}, "pages is 0; it must be a text"),
+        ({"password": False}, "password is False; it must be a text"),
+        ({"max_pixels": None}, "max_pixels is None; it must be a number"),
+        ({"dpi": True}, "dpi is True; it must be a number"),
         ({"pages": [1, 2]}, "pages is [1, 2]; it must be a text"),
         ({"prompt": 3}, "prompt is 3; it must be a text"),
         ({"mode": Options()}, "mode is Options"),

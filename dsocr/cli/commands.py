@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dsocr.cli.bench import bench
+from dsocr.cli.console import leave, to_stdout
 from dsocr.cli.doctor import doctor
 from dsocr.cli.evaluate import app as evaluate
 from dsocr.cli.pull import pull
@@ -35,5 +36,8 @@ def main(version: Annotated[bool, typer.Option("--version", help="Show the versi
     if version:
         import dsocr
 
-        print(f"dsocr {dsocr.__version__}")
-        raise typer.Exit
+        def work() -> int:
+            to_stdout(f"dsocr {dsocr.__version__}\n")
+            return 0
+
+        leave(work)

@@ -58,9 +58,15 @@ def leave(work: Callable[[], int]) -> None:
 
 
 def to_stdout(text: str) -> None:
-    """Part of an answer, at once."""
-    sys.stdout.buffer.write(text.encode("utf-8", "replace"))
-    sys.stdout.buffer.flush()
+    """Part of an answer, at once. FileAccessError where it cannot be written, BrokenPipeError where nobody reads it."""
+    try:
+        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _close_stdout()
+        raise FileAccessError(f"stdout: cannot be written ({error.strerror or error})") from None
     if text:
         _SCREEN.in_a_line = not text.endswith("\n")
 

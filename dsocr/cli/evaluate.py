@@ -23,6 +23,7 @@ from dsocr.cli.options import (
     Model,
     OnLoop,
     Quiet,
+    named,
 )
 
 if TYPE_CHECKING:
@@ -40,11 +41,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_Benchmark = Annotated[Path, typer.Argument(metavar="FOLDER", help="The benchmark as it is unpacked.")]
+_Benchmark = Annotated[Path, typer.Argument(metavar="FOLDER", parser=named, help="The benchmark as it is unpacked.")]
 _Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="PDFs, pictures, folders of them.")]
 _Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", metavar="DIR", help="Folder for the report.", show_default="dsocr-eval/NAME"),
+    typer.Option(
+        "-o", "--output", metavar="DIR", parser=named, help="Folder for the report.", show_default="dsocr-eval/NAME"
+    ),
 ]
 _Predictions = Annotated[
     list[Path] | None,
@@ -176,7 +179,10 @@ def olmocr_bench(
 def compression(
     output: _Output = None,
     text: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Prose to draw.", show_default="a few letters written for this")
+        Path | None,
+        typer.Option(
+            metavar="FILE", parser=named, help="Prose to draw.", show_default="a few letters written for this"
+        ),
     ] = None,
     lengths: Annotated[
         str, typer.Option(metavar="NUMBERS", help="Text tokens on a page.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -63,6 +64,13 @@ EngineKey = Annotated[
         metavar="TEXT", envvar="DSOCR_ENGINE_KEY", help="The key that they ask for.", show_default="none is sent"
     ),
 ]
+
+
+def named(path: str) -> Path:
+    """A path; a usage error for an empty one, as of a variable that is not set: nothing is strewn about."""
+    if not path:
+        raise typer.BadParameter("the name is empty")
+    return Path(path)
 
 
 def check_engine(*own: str | None) -> None:

@@ -26,6 +26,7 @@ from dsocr.cli.options import (
     Quiet,
     Verbose,
     check_engine,
+    named,
 )
 from dsocr.errors import InputError
 
@@ -60,13 +61,6 @@ class Rotate(str, Enum):
     left = "270"
 
 
-def _folder(name: str) -> Path:
-    """Where a variable was empty, answers are not strewn about."""
-    if not name:
-        raise typer.BadParameter("the folder has no name")
-    return Path(name)
-
-
 def read(
     files: Annotated[
         list[str],
@@ -79,7 +73,7 @@ def read(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="DIR", parser=_folder, help="Folder for the answers.", show_default="stdout"
+            "-o", "--output", metavar="DIR", parser=named, help="Folder for the answers.", show_default="stdout"
         ),
     ] = None,
     format: Annotated[str, typer.Option(metavar="NAMES", help=f"One or more of {_FORMATS}.")] = "md",
@@ -164,6 +158,7 @@ def read(
         Path | None,
         typer.Option(
             metavar="FILE",
+            parser=named,
             help="Where a line of JSON for each page goes: how it ended, and why.",
             show_default="manifest.jsonl in the folder of -o",
         ),
@@ -172,6 +167,7 @@ def read(
         Path | None,
         typer.Option(
             metavar="DIR",
+            parser=named,
             help="Where read pages are kept, so that no page is read twice in the same way.",
             show_default="with -o: $DSOCR_CACHE, or this system's place for caches",
         ),
@@ -205,7 +201,8 @@ def read(
     run that was killed goes on where it stood when it is started again.
 
     Exit codes: 0 every page is ok or blank, 10 some are not (the manifest says why), 2 a mistake in what was asked or
-    given, 5 a file or folder that may not be read or written, 8 a password is missing or wrong, 130 interrupted.
+    given, 5 a file or folder that may not be read or written, 8 a password is missing or wrong, 130 interrupted, 141
+    whoever read stdout has gone.
     """
 
     def work() -> int:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dsocr.cli.console import leave, note
+from dsocr.cli.options import named
 
 
 def train(
@@ -21,14 +22,16 @@ def train(
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("-o", "--folder", metavar="DIR", help="Where the checkpoint goes.")
+        Path | None, typer.Option("-o", "--folder", metavar="DIR", parser=named, help="Where the checkpoint goes.")
     ] = None,
     pairs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Your pages: NAME.png with NAME.txt or NAME.md.")
+        Path | None, typer.Option(metavar="DIR", parser=named, help="Your pages: NAME.png with NAME.txt or NAME.md.")
     ] = None,
     held_out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Pages to measure with.", show_default="8 are kept from the pairs"),
+        typer.Option(
+            metavar="DIR", parser=named, help="Pages to measure with.", show_default="8 are kept from the pairs"
+        ),
     ] = None,
     start: Annotated[
         str | None, typer.Option(metavar="NAME", help="nano, a folder, a hub name, or nothing.", show_default="nano")

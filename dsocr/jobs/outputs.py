@@ -160,7 +160,7 @@ class Folder:
         self._figures: list[OutputFile] = []
         self._wrong: list[InputError] = []
         self._used: set[str] = set()
-        self._ended = False  # a document, with all its pages
+        self._any_whole = False  # a document, with all its pages
         with _writing(root):
             root.mkdir(parents=True, exist_ok=True)
             clear_leftovers(root)
@@ -250,7 +250,7 @@ class Folder:
                     self._used.add(name)
                     self._save(file.name, file.content)
         cut_short = any(transcript.status == SKIPPED for transcript in document.transcripts)
-        self._ended = self._ended or not cut_short
+        self._any_whole = self._any_whole or not cut_short
         if not cut_short and not self._wrong:
             self._note(done=True)
         if self._wrong:
@@ -260,7 +260,7 @@ class Folder:
         """The forms that no document of this run had anything for, in words."""
         unused = [form for form in self._formats if form in KINDS and KINDS[form].needs and form not in self._used]
         listed = ", ".join(f"{form} (no {KINDS[form].needs})" for form in unused)
-        return f"nothing to write: {listed}" if unused and self._ended else None
+        return f"nothing to write: {listed}" if unused and self._any_whole else None
 
     @contextmanager
     def _going_on(self) -> Iterator[None]:

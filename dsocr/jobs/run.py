@@ -122,7 +122,8 @@ class Run:
                     else:
                         self._read_page(self._drafts[0], step)
         except BaseException as error:  # Ctrl-C above all: it must not cost the pages before, nor hide what is missing
-            self._break_off(str(error) if isinstance(error, InputError) else _INTERRUPTED)
+            with _uninterrupted():
+                self._break_off(str(error) if isinstance(error, InputError) else _INTERRUPTED)
             raise
         finally:
             self.progress.stop()
@@ -220,19 +221,23 @@ class Run:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until what is done in here is done; it reaches no other thread than the main one."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+    """Ctrl-C and a polite kill wait until what is done in here is done; they reach no thread but the main one."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    asked = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in asked.items() if callable(handler)}
     came = list[tuple[int, FrameType | None]]()
-    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    for number in handlers:
+        signal.signal(number, lambda number, frame: came.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         if came:
-            handler(*came[0])
+            first, frame = came[0]
+            handlers[signal.Signals(first)](first, frame)
 
 
 def _outcome(draft: Draft, reading: Reading, transcript: Transcript) -> Outcome:

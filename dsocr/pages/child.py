@@ -37,7 +37,8 @@ def serve(memory: int, file_bytes: int, parent: int) -> None:
 
     memory: bytes of address space that this process may have; file_bytes: those of a file it may be sent.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who then ends this.
+    for number in (signal.SIGINT, signal.SIGTERM):  # They are for the parent, who then ends this.
+        signal.signal(number, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     requests, answers = sys.stdin.buffer, _take_stdout()
     _limit("RLIMIT_AS", memory)

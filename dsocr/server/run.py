@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import socket
 from collections.abc import Callable
 from contextlib import closing, suppress
+from typing import Any
 
 import python_multipart as python_multipart  # without it, forms are refused only when the first one comes
 import uvicorn
@@ -53,11 +55,19 @@ def make_server(worker: Worker, settings: Settings) -> uvicorn.Server:
         create_app(worker, settings),
         lifespan="off",
         server_header=False,
+        log_config=_log_to_stderr(),
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_STOPPING,
     )
     return uvicorn.Server(config)
+
+
+def _log_to_stderr() -> dict[str, Any]:
+    """uvicorn's own way to log, requests as well on stderr: stdout may lead nowhere."""
+    log = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
+    log["handlers"]["access"]["stream"] = log["handlers"]["default"]["stream"]
+    return log
 
 
 def listen(settings: Settings) -> socket.socket:

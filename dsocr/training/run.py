@@ -116,7 +116,7 @@ def _find_pairs(recipe: Recipe) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
     if len(pairs) <= recipe.keep_back:
         raise InputError(
             f"{recipe.pairs} has {len(pairs)} pairs, and {recipe.keep_back} are kept from training: "
-            "add pages, name others to measure with (--held-out), or set keep_back in a recipe (0 measures nothing)"
+            "add pages, name others to measure with (--held-out), or set keep_back in a recipe (--config)"
         )
     order = [deal(pairs, recipe.seed, place) for place in range(len(pairs))]
     return tuple(order[recipe.keep_back :]), tuple(order[: recipe.keep_back])

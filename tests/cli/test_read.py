@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -466,7 +467,7 @@ class TestEnds:
             with pytest.raises(typer.Exit) as caught:
                 console.leave(lambda: console.to_stdout("words") or 0)
         assert caught.value.exit_code == 5
-        assert capsys.readouterr().err == "dsocr: error: cannot go on (No space left on device)\n"
+        assert capsys.readouterr().err == "dsocr: error: stdout: cannot be written (No space left on device)\n"
 
     def test_a_message_is_one_line_whatever_it_quotes(self, capsys):
         def work() -> int:
@@ -766,15 +767,20 @@ class TestProcess:
         assert done.stderr.count(b"\n") == 1
 
     @pytest.mark.skipif(os.name != "posix", reason="signals")
-    def test_ctrl_c_ends_cleanly_and_the_next_run_goes_on(self, checkpoint, tmp_path):
+    @pytest.mark.parametrize("sent", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]], ids=str)
+    def test_ctrl_c_and_a_polite_kill_end_cleanly_and_the_next_run_goes_on(self, checkpoint, tmp_path, sent):
+        """They go to all processes, as from a terminal or from what manages services."""
         (tmp_path / "many.tif").write_bytes(pages(*(f"rgb({shade}, 0, 0)" for shade in range(0, 240, 6))))
         words = ["read", "--model", checkpoint, "--mode", "tiny", "--max-tokens", 60, tmp_path / "many.tif"]
         words = [str(word) for word in (*words, "-o", tmp_path / "out")]
-        with subprocess.Popen([sys.executable, "-m", "dsocr", *words], stderr=subprocess.PIPE, text=True) as running:
+        command, own = [sys.executable, "-m", "dsocr", *words], {"stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, start_new_session=True, **own) as running:
             for line in running.stderr:
                 if "page 2: " in line:
                     break
-            running.send_signal(signal.SIGINT)
+            for number in sent:
+                os.killpg(running.pid, number)
+                time.sleep(0.02)
             said = running.stderr.read()
         assert (running.returncode, said.splitlines()[-1]) == (130, "dsocr: interrupted")
         assert "Traceback" not in said
