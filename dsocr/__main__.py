@@ -12,16 +12,19 @@ def main() -> None:
     """Run the command line: whenever it is stopped from here on, and whatever it writes to, it ends in one line."""
     open_streams()
     with suppress(ValueError):  # only the main thread may say what a signal does
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is as Ctrl-C
     try:
         from dsocr.cli import app
 
         app()
     except KeyboardInterrupt:  # before a command has begun, which says so itself
-        sys.exit(_last_words("interrupted", 130))
+        with suppress(OSError):
+            print("dsocr: interrupted", file=sys.stderr)
+        sys.exit(130)
     except OSError as error:  # of what was to be told in the place of a command, such as help
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(_last_words(f"error: cannot go on ({error.strerror or error})", 5))
+        from dsocr.cli.console import give_up
+
+        sys.exit(give_up(error))
     finally:
         with suppress(ValueError):  # On the way out nothing is left to interrupt.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -42,12 +45,6 @@ def open_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it is never written to with success
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays to the end
-
-
-def _last_words(line: str, code: int) -> int:
-    with suppress(OSError):
-        print("dsocr:", line, file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

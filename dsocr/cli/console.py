@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -35,8 +34,6 @@ _SCREEN = _Screen()
 
 def leave(work: Callable[[], int]) -> None:
     """Run a command; a person's mistake is one line and its exit code, Ctrl-C and a polite kill are 130."""
-    with suppress(ValueError):  # only the main thread may say what a signal does
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     # What picture libraries think of damaged metadata is not for the person who reads pages.
     warnings.filterwarnings("ignore", module="PIL")
     try:
@@ -51,10 +48,15 @@ def leave(work: Callable[[], int]) -> None:
         _close_stdout()
         code = NOBODY_READS
     except OSError as error:
-        note(f"error: cannot go on ({error.strerror or error})")
-        _close_stdout()
-        code = FileAccessError.exit_code
+        code = give_up(error)
     raise typer.Exit(code)
+
+
+def give_up(error: OSError) -> int:
+    """What the system refused ends the command: one line, and the exit code."""
+    note(f"error: cannot go on ({error.strerror or error})")
+    _close_stdout()
+    return FileAccessError.exit_code
 
 
 def to_stdout(text: str) -> None:
