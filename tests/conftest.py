@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.resources import files
 from itertools import chain, count, repeat
 from pathlib import Path
@@ -20,6 +22,11 @@ settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 
 MICRO = Path(__file__).parent / "golden" / "micro"
+
+
+with suppress(ValueError):  # only in the main thread
+    # What runs in the background of a shell inherits that Ctrl-C is ignored; here it is tested.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=[level for level in LEVELS if level.features <= cpu_features()], ids=lambda level: level.name)
