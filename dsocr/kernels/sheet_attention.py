@@ -7,6 +7,7 @@ import ctypes
 import torch
 from torch import Tensor
 
+from dsocr.kernels.amx_attention import has_tiles
 from dsocr.kernels.library import call
 
 HEAD_DIMS = (16, 32, 64)
@@ -34,7 +35,8 @@ def sheet_attention(
     given += [_checked(table, 2 * side - 1, dim) for table, side in zip(tables or (), (down, across), strict=False)]
     attended = qkv.new_empty(batch, rows, columns, heads * dim)
     nothing = [None] * (4 - len(given))
-    call(core, "sheet_attention", *given, *nothing, attended, batch, rows, columns, down, across, heads, dim)
+    sizes = (batch, rows, columns, down, across, heads, dim)
+    call(core, "sheet_attention", *given, *nothing, attended, *sizes, int(has_tiles()))
     return attended
 
 

@@ -8,13 +8,12 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from dsocr.kernels.amx_attention import amx_attention, has_tiles
 from dsocr.kernels.library import core, level
 from dsocr.kernels.packed_linear import PackedLinear
 from dsocr.kernels.sheet_attention import HEAD_DIMS, sheet_attention
 from dsocr.model.clip import ClipLayer, quick_gelu
 from dsocr.model.deep_encoder import DeepEncoder
-from dsocr.model.sam import SamLayer, biases, join_bias, spread_table, stretch_table
+from dsocr.model.sam import SamLayer, stretch_table
 
 
 def speed_up_encoder(encoder: DeepEncoder) -> bool:
@@ -76,23 +75,10 @@ class FastSamLayer(nn.Module):
             stretch_table(self.column_table, self.window or columns),
         )
         qkv = self.qkv(self.attention_norm(sheet))
-        if not self.window and has_tiles():
-            attended = attend_on_tiles(qkv, tables, self.heads)
-        else:
-            outside = self.qkv.bias  # q, k and v of the zeros that fill up a window
-            attended = sheet_attention(self.library, qkv, outside, tables, self.heads, self.window)
+        outside = self.qkv.bias  # q, k and v of the zeros that fill up a window
+        attended = sheet_attention(self.library, qkv, outside, tables, self.heads, self.window)
         sheet = self.out(attended).add_(sheet)
         return self.mlp_out(self.mlp_in.gelu(self.mlp_norm(sheet))).add_(sheet)
-
-
-def attend_on_tiles(qkv: Tensor, tables: tuple[Tensor, Tensor], heads: int) -> Tensor:
-    """As `sheet_attention` over a whole sheet; in windows, what has to be moved first takes longer than is saved."""
-    batch, rows, columns, triple = qkv.shape
-    q, k, v = qkv.reshape(batch, rows * columns, 3, heads, -1).permute(2, 3, 0, 1, 4)  # each [heads, b, h·w, head dim]
-    spread = (spread_table(table, side) for table, side in zip(tables, (rows, columns), strict=True))
-    asking, held = join_bias(q, k, *biases(q, *spread))
-    attended = amx_attention(asking, held, v, 1.0)
-    return attended.permute(1, 2, 0, 3).reshape(batch, rows, columns, triple // 3)
 
 
 class FastClipLayer(nn.Module):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from dsocr.kernels.amx_attention import has_tiles
 from dsocr.kernels.library import core
 from dsocr.kernels.sheet_attention import sheet_attention
 from dsocr.model.sam import cut_windows, join_windows, spread_table
@@ -25,6 +26,13 @@ SHAPES = [
     (1, 20, 20, 5, 32, 14),
     (1, 16, 9, 2, 16, 4),
 ]
+
+
+@pytest.fixture(
+    autouse=True, params=[False, pytest.param(True, marks=pytest.mark.skipif(not has_tiles(), reason="no tiles"))]
+)
+def tiles(request, monkeypatch):
+    monkeypatch.setattr("dsocr.kernels.sheet_attention.has_tiles", lambda: request.param)
 
 
 def drawn(sheets, rows, columns, heads, dim, window):

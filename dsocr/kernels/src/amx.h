@@ -18,6 +18,37 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <vector>
+
+// For what tiles are loaded from: it begins at a line of the cache.
+template <typename T> struct Room {
+    explicit Room(std::int64_t count = 0) { at(count); }
+
+    T *at(std::int64_t count) {  // never smaller than before
+        if (std::int64_t(held.size()) < count + 64) held.resize(count + 64);
+        return data();
+    }
+
+    T *data() { return const_cast<T *>(const_cast<const Room *>(this)->data()); }
+
+    const T *data() const {
+        const auto address = reinterpret_cast<std::uintptr_t>(held.data());
+        return held.data() + ((64 - address % 64) % 64) / sizeof(T);
+    }
+
+    std::vector<T> held;
+};
+
+// 2^x to 3e-6, and 0 for what is far below.
+inline __m512 power_of_two(__m512 x) {
+    const __m512 rest = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);  // from 0 to 1
+    __m512 sum = _mm512_set1_ps(1.3534167e-2f);
+    sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(5.2011468e-2f));
+    sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(0.24144275f));
+    sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(0.69300383f));
+    sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(1.0000026f));
+    return _mm512_scalef_ps(sum, x);
+}
 
 struct alignas(64) TileSizes {
     std::uint8_t palette = 1, start = 0, reserved[14] = {};
@@ -36,7 +67,7 @@ TILES inline void put_tiles_away() { _tile_release(); }
 // of numbers [wide / 2, 16, 2]. Each sum is one chain over `wide`, whatever the others are.
 TILES inline void multiply_block(
     const std::uint16_t *rows, std::int64_t stride, const std::uint16_t *first, const std::uint16_t *second,
-    std::int64_t wide, float *sums) {
+    std::int64_t wide, float *sums, std::int64_t step = 32) {
     ALL_IS_WRITTEN;
     _tile_zero(0);
     _tile_zero(1);
@@ -52,10 +83,10 @@ TILES inline void multiply_block(
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
     }
-    STORE(0, sums, 128);
-    STORE(1, sums + 16, 128);
-    STORE(2, sums + 512, 128);
-    STORE(3, sums + 528, 128);
+    STORE(0, sums, step * 4);
+    STORE(1, sums + 16, step * 4);
+    STORE(2, sums + 16 * step, step * 4);
+    STORE(3, sums + 16 * step + 16, step * 4);
 }
 
 // Whether the processor has tiles and the system lets this process use them.

@@ -26,28 +26,6 @@ constexpr int64_t BLOCK = 32;   // queries and keys that are worked on together
 constexpr int64_t SIDE = 16;    // rows and columns of a tile of sums
 constexpr float LOG2_E = 1.44269504f, NOWHERE = -150.0f;  // 2^-150 is nothing
 
-template <typename T> struct Room {  // aligned, and never smaller than before
-    T *at(int64_t count) {
-        if (int64_t(held.size()) < count + 64) held.resize(count + 64);
-        const auto address = reinterpret_cast<std::uintptr_t>(held.data());
-        return held.data() + ((64 - address % 64) % 64) / sizeof(T);
-    }
-    std::vector<T> held;
-};
-
-inline __m512 power_of_two(__m512 x) {
-    x = _mm512_max_ps(_mm512_set1_ps(NOWHERE), x);  // what is no number stays none
-    const __m512 whole = _mm512_roundscale_ps(x, 8);
-    const __m512 rest = _mm512_sub_ps(x, whole);
-    __m512 sum = _mm512_set1_ps(1.3333558e-3f);  // Taylor's series of e^(x ln 2)
-    sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(9.6181291e-3f));
-    sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(5.5504109e-2f));
-    sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(2.4022651e-1f));
-    sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(6.9314718e-1f));
-    sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(1.0f));
-    return _mm512_scalef_ps(sum, whole);
-}
-
 inline __m256i narrow16(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
 
 // Two rows of sixteen numbers → sixteen pairs.

@@ -5,77 +5,23 @@
 // time, the bias joins their logits in registers, and the softmax is corrected from block to block. Keys lie in
 // vectors of 16, row after row of the window without gaps, so a vector may hold the end of one row and the next.
 
-#include <algorithm>
 #include <cmath>
-#include <cstdint>
-#include <vector>
 
 #include "numbers.h"
-
-#ifdef __AVX512BF16__
-#include <immintrin.h>
-#endif
+#include "sheet_tiles.h"
+#include "sheets.h"
 
 namespace {
 
-using i64 = std::int64_t;
-using bf16 = std::uint16_t;
-
 constexpr i64 ITEMS_PER_THREAD = 4;  // at least, so that none waits long for the last
-
-// The arguments of `sheet_attention`, which describes them.
-struct Sheets {
-    const bf16 *qkv, *outside, *row_table, *column_table;
-    bf16 *attended;
-    i64 count, rows, columns, window_rows, window_columns, heads, dim;
-
-    i64 keys() const { return window_rows * window_columns; }
-};
-
-// One head of one window of one sheet, and some of its queries.
-struct Item {
-    const Sheets &sheets;
-    i64 sheet, top, left, head, first, last;
-
-    i64 columns_within() const { return std::min(sheets.window_columns, sheets.columns - left); }
-
-    // Part 0, 1 or 2 (q, k, v) of a place of the window; below and right of the sheet all places are alike.
-    const bf16 *place(i64 y, i64 x, i64 part) const {
-        const Sheets &s = sheets;
-        const i64 within = (part * s.heads + head) * s.dim;
-        if (top + y >= s.rows || left + x >= s.columns) return s.outside + within;
-        return s.qkv + ((sheet * s.rows + top + y) * s.columns + left + x) * 3 * s.heads * s.dim + within;
-    }
-
-    // The same part of all places, row after row.
-    void all_places(i64 part, std::vector<const bf16 *> &places) const {
-        places.clear();
-        for (i64 y = 0; y < sheets.window_rows; y++)
-            for (i64 x = 0; x < sheets.window_columns; x++) places.push_back(place(y, x, part));
-    }
-
-    bf16 *attended(i64 y, i64 x) const {
-        const Sheets &s = sheets;
-        return s.attended + (((sheet * s.rows + top + y) * s.columns + left + x) * s.heads + head) * s.dim;
-    }
-};
 
 #ifdef __AVX512BF16__
 
-constexpr i64 LANES = 16;
 constexpr i64 TILE = 48;         // queries that go through the keys together
 constexpr int TOGETHER = 6;      // queries in registers at once
 constexpr i64 BLOCK = 32;        // vectors of keys between two corrections of the softmax
-constexpr float NEVER = -1e30f;  // the logit of a key that is not there
-constexpr float LOG2_E = 1.44269504f;
 
 using Products = __m512[TOGETHER];
-
-i64 vectors_for(i64 count) { return (count + LANES - 1) / LANES; }
-
-__mmask16 first_lanes(i64 count) { return static_cast<__mmask16>((1u << std::min(count, LANES)) - 1); }
-
-__m512i lanes() { return _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0); }
 
 // 2^x to 3e-6 for x of 0 or less: the whole part goes into the exponent, a polynomial takes the rest.
 inline __m512 exp2(__m512 x) {
@@ -92,43 +38,6 @@ inline __m512 exp2(__m512 x) {
 inline __m512 dot(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
 
 inline __m512i pair(const bf16 *at) { return _mm512_set1_epi32(*reinterpret_cast<const std::int32_t *>(at)); }
-
-// Sixteen rows of sixteen words, turned: four rounds of swapping the two off-diagonal quarters of ever smaller squares.
-void transpose(__m512i (&rows)[LANES]) {
-#pragma GCC unroll 4
-    for (int half = 8; half; half /= 2) {
-        const __m512i low = _mm512_and_si512(lanes(), _mm512_set1_epi32(~half));
-        const __mmask16 upper = _mm512_test_epi32_mask(lanes(), _mm512_set1_epi32(half));
-        const __m512i first = _mm512_mask_add_epi32(low, upper, low, _mm512_set1_epi32(16));
-        const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(half));
-#pragma GCC unroll 16
-        for (int i = 0; i < LANES; i++) {
-            if (i & half) continue;
-            const __m512i a = rows[i], b = rows[i + half];
-            rows[i] = _mm512_permutex2var_epi32(a, first, b);
-            rows[i + half] = _mm512_permutex2var_epi32(a, second, b);
-        }
-    }
-}
-
-// `count` rows, given by `row(i)`, as [vectors][pairs of dims][16 rows][2]; the last vector is filled with zeros.
-template <typename Row>
-void pack_rows(Row row, i64 count, i64 pairs, std::vector<std::uint32_t> &packed) {
-    packed.resize(vectors_for(count) * pairs * LANES);
-    for (i64 vector = 0; vector < vectors_for(count); vector++)
-        for (i64 start = 0; start < pairs; start += LANES) {
-            const i64 few = std::min(pairs - start, LANES);
-            const __mmask16 mask = first_lanes(few);
-            __m512i square[LANES];
-            for (i64 i = 0; i < LANES; i++) {
-                const i64 at = vector * LANES + i;
-                square[i] = at < count ? _mm512_maskz_loadu_epi32(mask, row(at) + 2 * start) : _mm512_setzero_si512();
-            }
-            transpose(square);
-            for (i64 i = 0; i < few; i++)
-                _mm512_storeu_si512(packed.data() + (vector * pairs + start + i) * LANES, square[i]);
-        }
-}
 
 // Values as [pairs of keys][dim][2], so that a pair of weights meets a pair of values.
 void pack_values(const std::vector<const bf16 *> &places, i64 dim, std::vector<std::uint32_t> &packed) {
@@ -186,13 +95,16 @@ class Worker {
           row_stride((vectors_for(2 * s.window_rows - 1) + 1) * LANES),
           column_stride((vectors_for(2 * s.window_columns - 1) + 1) * LANES),
           turn_stride(s.window_columns + LANES),
+          row_table(row_stride * DIM / 2),
+          column_table(column_stride * DIM / 2),
+          keys(key_vectors * LANES * DIM / 2),
           row_bias(TILE * row_stride),
           column_bias(TOGETHER * column_stride),
           turns(TILE * turn_stride),
           start_of_vector(key_vectors),
           row_of_lane(s.window_columns * LANES) {
-        if (s.row_table) pack_table(s.row_table, s.window_rows, row_table);
-        if (s.row_table) pack_table(s.column_table, s.window_columns, column_table);
+        if (s.row_table) pack_table<DIM>(s.row_table, s.window_rows, row_table.data());
+        if (s.row_table) pack_table<DIM>(s.column_table, s.window_columns, column_table.data());
         for (i64 at = 0; at < key_vectors; at++)
             start_of_vector[at] = {at * LANES / s.window_columns, at * LANES % s.window_columns};
         for (i64 start = 0; start < s.window_columns; start++)
@@ -202,7 +114,7 @@ class Worker {
 
     void attend(const Item &item) {
         item.all_places(1, places);
-        pack_rows([&](i64 at) { return places[at]; }, s.keys(), DIM / 2, keys);
+        pack_rows([&](i64 at) { return places[at]; }, s.keys(), DIM / 2, keys.data());
         item.all_places(2, places);
         pack_values(places, DIM, values);
         for (i64 first = item.first; first < item.last; first += TILE)
@@ -210,11 +122,6 @@ class Worker {
     }
 
    private:
-    // Reversed, so that the row for key k and query q stands at k + (side - 1 - q).
-    void pack_table(const bf16 *table, i64 side, std::vector<std::uint32_t> &packed) {
-        pack_rows([=](i64 at) { return table + (2 * side - 2 - at) * DIM; }, 2 * side - 1, DIM / 2, packed);
-    }
-
     void attend_tile(const Item &item, i64 first, i64 count) {
         const i64 across = item.columns_within();
         for (i64 i = 0; i < (count + TOGETHER - 1) / TOGETHER * TOGETHER; i++) {
@@ -440,11 +347,11 @@ std::vector<Item> split(const Sheets &s, i64 threads) {
     return items;
 }
 
-template <int DIM>
+template <class OneWorker>
 void attend_all(const Sheets &sheets, const std::vector<Item> &items, i64 threads) {
 #pragma omp parallel num_threads(static_cast<int>(threads))
     {
-        Worker<DIM> worker(sheets);
+        OneWorker worker(sheets);
 #pragma omp for schedule(dynamic)
         for (std::size_t at = 0; at < items.size(); at++) worker.attend(items[at]);
     }
@@ -459,17 +366,21 @@ extern "C" {
 // qkv: bf16 [sheets, rows, columns, 3, heads, dim]; outside: bf16 [3, heads, dim], q, k and v of the places that fill
 // up windows below and right of a sheet; row_table, column_table: bf16 [2 · window side - 1, dim], entry a - b + side
 // - 1 for a query at a and a key at b, or both null for none; attended: bf16 [sheets, rows, columns, heads, dim]. dim
-// is 16, 32 or 64.
+// is 16, 32 or 64. `tiles`: whether the processor's may be made use of, where it has some.
 void sheet_attention(const std::uint16_t *qkv, const std::uint16_t *outside, const std::uint16_t *row_table,
                      const std::uint16_t *column_table, std::uint16_t *attended, std::int64_t sheet_count,
                      std::int64_t rows, std::int64_t columns, std::int64_t window_rows, std::int64_t window_columns,
-                     std::int64_t heads, std::int64_t dim, std::int64_t threads) {
+                     std::int64_t heads, std::int64_t dim, std::int64_t tiles, std::int64_t threads) {
     const Sheets sheets = {qkv,  outside, row_table,   column_table,   attended, sheet_count,
                            rows, columns, window_rows, window_columns, heads,    dim};
     const std::vector<Item> items = split(sheets, threads);
-    if (dim == 64) attend_all<64>(sheets, items, threads);
-    else if (dim == 32) attend_all<32>(sheets, items, threads);
-    else attend_all<16>(sheets, items, threads);
+#ifdef HAS_TILES
+    if (tiles && may_use_tiles() && dim == 64) return attend_all<TileWorker<64>>(sheets, items, threads);
+    if (tiles && may_use_tiles() && dim == 32) return attend_all<TileWorker<32>>(sheets, items, threads);
+#endif
+    if (dim == 64) attend_all<Worker<64>>(sheets, items, threads);
+    else if (dim == 32) attend_all<Worker<32>>(sheets, items, threads);
+    else attend_all<Worker<16>>(sheets, items, threads);
 }
 
 }  // extern "C"
