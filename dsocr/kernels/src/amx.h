@@ -87,6 +87,7 @@ TILES inline void multiply_block(
     STORE(1, sums + 16, step * 4);
     STORE(2, sums + 16 * step, step * 4);
     STORE(3, sums + 16 * step + 16, step * 4);
+    ALL_IS_WRITTEN;
 }
 
 // Whether the processor has tiles and the system lets this process use them.

@@ -24,7 +24,6 @@ using half = std::uint16_t;
 
 constexpr int64_t BLOCK = 32;   // queries and keys that are worked on together
 constexpr int64_t SIDE = 16;    // rows and columns of a tile of sums
-constexpr float LOG2_E = 1.44269504f, NOWHERE = -150.0f;  // 2^-150 is nothing
 
 inline __m256i narrow16(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); }
 
@@ -246,7 +245,7 @@ struct Backward {
                 sum = _mm512_fmadd_ps(load16(out + place * deep + at), load16(wanted + place * deep + at), sum);
             }
             own[place] = _mm512_reduce_add_ps(sum);
-            high[place] = place < shape.places ? logs[place] : -NOWHERE * 1e6f;  // none looks from there
+            high[place] = place < shape.places ? logs[place] : -NEVER;  // none looks from there
         }
         const __m512 factor = _mm512_set1_ps(shape.scale * LOG2_E), scale = _mm512_set1_ps(shape.scale);
         for (int64_t key = 0; key < whole; key += BLOCK) {

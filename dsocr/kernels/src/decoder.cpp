@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "amx.h"
 #include "attention.h"
+#include "tile_attention.h"
 
 #ifdef __AVX512VNNI__
 #include "tile_avx512.h"
@@ -237,20 +237,14 @@ void widen_row(const Matrix &m, i64 row, std::uint16_t *to) {
     const std::uint16_t *const scales = static_cast<const std::uint16_t *>(m.scales) + row * (wide / GROUP);
     const std::uint8_t *const bytes = reinterpret_cast<const std::uint8_t *>(from);
     for (i64 start = 0; start < wide; start += GROUP) {
-        const float scale = widen(scales[start / GROUP]);
-#pragma omp simd
-        for (i64 k = start; k < start + GROUP; ++k) to[k] = rounded(float(std::int32_t(bytes[k]) - 128) * scale);
+        const __m512 scale = _mm512_set1_ps(widen(scales[start / GROUP])), zero = _mm512_mul_ps(scale, _mm512_set1_ps(-128));
+        const auto scaled = [&](i64 k) {
+            const __m128i some = _mm_loadu_si128(reinterpret_cast<const __m128i *>(bytes + k));
+            return _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(some)), scale, zero);
+        };
+        for (i64 k = start; k < start + GROUP; k += 32)
+            _mm512_storeu_si512(to + k, (__m512i)_mm512_cvtne2ps_pbh(scaled(k + 16), scaled(k)));
     }
-}
-
-// Sixteen activations [16, columns] as pairs of numbers [columns / 2, 16, 2]; nothing for those that there are not.
-void pair_up(const Activations &a, const std::int32_t *tokens, i64 count, std::uint16_t *pairs) {
-    alignas(64) std::int32_t from[16];
-    for (i64 t = 0; t < 16; ++t) from[t] = std::int32_t(tokens[std::min(t, count - 1)] * a.columns / 2);
-    const __m512i at = _mm512_load_si512(from);
-    const __mmask16 there = lanes(count);
-    for (i64 pair = 0; pair < a.columns / 2; ++pair)
-        _mm512_storeu_si512(pairs + pair * 32, _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), there, at, a.half + 2 * pair, 4));
 }
 
 // As `multiply`, 32 rows and 32 activations at a time.
@@ -260,10 +254,12 @@ void multiply_on_tiles(const Matrix &m, i64 first, i64 end, const Activations &a
     const i64 wide = padded(m.columns);
     for (i64 group = 0; group < whole_blocks(count) / 16; ++group) {
         std::uint16_t *const to = bench.pairs + group * m.columns * 16;
-        if (group * 16 < count) pair_up(a, tokens + group * 16, count - group * 16, to);
+        const auto half_of = [&](i64 i) { return a.half + tokens[group * 16 + i] * m.columns; };
+        const i64 few = std::clamp<i64>(count - group * 16, 1, 16);
+        if (group * 16 < count) pack_rows(half_of, few, m.columns / 2, reinterpret_cast<std::uint32_t *>(to));
         else std::fill(to, to + m.columns * 16, std::uint16_t(0));
     }
-    alignas(64) float sums[BLOCK * BLOCK];
+    alignas(64) float sums[BLOCK * BLOCK], turned[BLOCK * BLOCK];
     for (i64 row = first; row < end; row += BLOCK) {
         const i64 here = std::min(BLOCK, end - row);
         const std::uint16_t *from = reinterpret_cast<const std::uint16_t *>(static_cast<const char *>(m.data) + row * m.stride);
@@ -275,8 +271,20 @@ void multiply_on_tiles(const Matrix &m, i64 first, i64 end, const Activations &a
         for (i64 t = 0; t < count; t += BLOCK) {
             const std::uint16_t *const pair = bench.pairs + t * m.columns;
             multiply_block(from, stride, pair, pair + 16 * m.columns, m.columns, sums);
-            for (i64 n = 0; n < std::min(BLOCK, count - t); ++n)
-                for (i64 r = 0; r < here; ++r) keep(t + n, row + r, sums[r * BLOCK + n]);
+            for (i64 r = 0; r < BLOCK; r += LANES)
+                for (i64 n = 0; n < BLOCK; n += LANES) {
+                    __m512i square[LANES];
+                    for (i64 i = 0; i < LANES; ++i) square[i] = _mm512_load_si512(sums + (r + i) * BLOCK + n);
+                    transpose(square);
+                    for (i64 i = 0; i < LANES; ++i) _mm512_store_si512(turned + (n + i) * BLOCK + r, square[i]);
+                }
+            for (i64 n = 0; n < std::min(BLOCK, count - t); ++n) {
+                const float *const own = turned + n * BLOCK;
+                if (here == BLOCK)  // so many in any case: a compiler takes them at once
+                    for (i64 r = 0; r < BLOCK; ++r) keep(t + n, row + r, own[r]);
+                else
+                    for (i64 r = 0; r < here; ++r) keep(t + n, row + r, own[r]);
+            }
         }
     }
 }
@@ -441,8 +449,8 @@ struct Worker {
     Bench *benches;  // [threads]; their sums are also where a row's experts are scored
     Errand *errands;
     i64 *errand_count;
-    Stretch *stretches;
-    i64 *stretch_count;
+    Stretch *stretches, *prompts;  // rows that attend together; of prompts that attend on tiles, all of each
+    i64 *stretch_count, *prompt_count;
     Activations in_few_bits;        // of the wanted rows, as the coarse head multiplies them
     std::int32_t *sifted, *plain;   // which of them go over it, and which over the whole head
     i64 sifted_count, plain_count;
@@ -485,6 +493,8 @@ struct Worker {
         errand_count = shelf.take<i64>(1);
         stretches = shelf.take<Stretch>(n);
         stretch_count = shelf.take<i64>(1);
+        prompts = shelf.take<Stretch>(n);
+        prompt_count = shelf.take<i64>(1);
         sifted = shelf.take<std::int32_t>(n);
         plain = shelf.take<std::int32_t>(n);
         if (!decoder.coarse.data) return;
@@ -657,20 +667,95 @@ struct Worker {
             if (p.cache_is_bfloat16) attend_rows<std::uint16_t>(layer, rows, head, end, longest);
             else attend_rows<float>(layer, rows, head, end, longest);
         }
+#ifdef HAS_TILES
+        if (*prompt_count && d.head_dim == 128) attend_prompts<128>(layer);
+        if (*prompt_count && d.head_dim == 64) attend_prompts<64>(layer);
+        if (*prompt_count && d.head_dim == 32) attend_prompts<32>(layer);
+#endif
 #pragma omp for schedule(static)
         for (i64 row = 0; row < p.rows; ++row) prepare(attended, row, format, p.given && p.given[row]);
     }
 
+    bool attends_on_tiles(i64 row) const {
+        const bool fits = p.cache_is_bfloat16 && (d.head_dim == 128 || d.head_dim == 64 || d.head_dim == 32);
+        return fits && p.given && p.given[row];
+    }
+
     // Neighbouring rows of one sequence, which attend together.
     void find_stretches() {
-        i64 count = 0;
+        i64 count = 0, given = 0;
         for (i64 row = 0; row < p.rows; ++row) {
-            const bool joins = count && stretches[count - 1].count < TOKENS && p.owners[row] == p.owners[row - 1];
-            if (joins) ++stretches[count - 1].count;
-            else stretches[count++] = {row, 1};
+            const bool tiles = attends_on_tiles(row);
+            const i64 most = tiles ? p.rows : TOKENS;
+            Stretch *const list = tiles ? prompts : stretches;
+            i64 &own = tiles ? given : count;
+            const bool joins = row && attends_on_tiles(row - 1) == tiles && p.owners[row] == p.owners[row - 1];
+            if (joins && list[own - 1].count < most) ++list[own - 1].count;
+            else list[own++] = {row, 1};
         }
         *stretch_count = count;
+        *prompt_count = given;
     }
+
+#ifdef HAS_TILES
+    template <int SIZE> void attend_prompts(i64 layer) {
+        TileAttention<SIZE> tiles;
+        std::vector<const std::uint16_t *> keys, values;
+        // With few heads to share out, threads share the rows.
+        const i64 units = *prompt_count * d.heads, parts = (2 * p.threads + units - 1) / units;
+#pragma omp for schedule(dynamic)
+        for (i64 unit = 0; unit < units * parts; ++unit) {
+            const Stretch &rows = prompts[unit / parts / d.heads];
+            const i64 head = unit / parts % d.heads, part = unit % parts;
+            const i64 first = rows.first + rows.count * part / parts, end = rows.first + rows.count * (part + 1) / parts;
+            if (first == end) continue;
+            keys.clear(), values.clear();
+            for (i64 place = 0; place <= p.positions[end - 1]; ++place) {
+                const auto of = [&](void *store) {
+                    return reinterpret_cast<const std::uint16_t *>(place_of(store, layer, p.owners[first], place)) + kv_of[head];
+                };
+                keys.push_back(of(p.keys)), values.push_back(of(p.values));
+            }
+            tiles.hold(keys.size(), [&](i64 at) { return keys[at]; }, [&](i64 at) { return values[at]; });
+            attend_prompt(tiles, {first, end - first}, head);
+        }
+    }
+
+    // Neighbouring rows of a prompt, one head.
+    template <int SIZE> void attend_prompt(TileAttention<SIZE> &tiles, const Stretch &rows, i64 head) {
+        constexpr i64 AT_ONCE = TileAttention<SIZE>::BLOCK, SIDE = AT_ONCE / 2;
+        const auto left = [&](i64 first) { return std::min(AT_ONCE, rows.count - first); };
+        const auto of = [&](float *all, i64 row) { return all + ((rows.first + row) * d.heads + head) * SIZE; };
+        const __m512 scale = _mm512_set1_ps(LOG2_E / std::sqrt(float(SIZE)));
+        tiles.attend(
+            rows.count,
+            [&](i64 first, i64, std::uint16_t *to) {
+                for (i64 i = 0; i < left(first); ++i)
+                    for (i64 c = 0; c < SIZE; ++c) to[i * SIZE + c] = rounded(of(q, first + i)[c]);
+            },
+            [&](i64 first) { return i64(p.positions[rows.first + first + left(first) - 1]) + 1; },
+            [&](i64 first, i64, i64 start, i64 many, float *logits, __m512 *most) {
+                const i64 position = p.positions[rows.first + first];
+                for (i64 at = 0; at < many; ++at)
+                    for (i64 side = 0; side < 2; ++side) {
+                        const i64 unseen = std::clamp<i64>(start + at - position - side * SIDE, 0, SIDE);  // queries before the key
+                        float *const here = logits + at * AT_ONCE + side * SIDE;
+                        const __m512 scaled = _mm512_mul_ps(_mm512_load_ps(here), scale);
+                        const __m512 logit = _mm512_mask_mov_ps(scaled, lanes(unseen), _mm512_set1_ps(NEVER));
+                        _mm512_store_ps(here, logit);
+                        most[side] = _mm512_max_ps(most[side], logit);
+                    }
+            },
+            [&](i64 first, i64, int side) {
+                for (i64 start = 0; start < SIZE; start += SIDE) {
+                    __m512i square[SIDE];
+                    tiles.means(side, start, square);
+                    for (i64 i = side * SIDE; i < std::min(left(first), (side + 1) * SIDE); ++i)
+                        _mm512_storeu_si512(of(attended.exact, first + i) + start, square[i % SIDE]);
+                }
+            });
+    }
+#endif
 
     // Softmax over all experts, the likeliest few of them, in the experts' order.
     void route_row(const Layer &layer, i64 row, float *logits) {

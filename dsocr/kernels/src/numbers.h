@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <cstring>
 
+constexpr float LOG2_E = 1.44269504f;
+constexpr float NEVER = -1e30f;  // the logit of a key that is not there
+
 inline float widen(std::uint16_t half) {
     std::uint32_t bits = std::uint32_t(half) << 16;
     float value;

@@ -151,7 +151,7 @@ class Worker {
             float *to = turns.data() + (first + i) * turn_stride;
             for (i64 at = 0; at < s.window_columns; at += LANES) {  // what is too much is overwritten below
                 const __m512 some = _mm512_loadu_ps(from + at);
-                _mm512_mask_storeu_ps(to + at, first_lanes(turn_stride - at), some);
+                _mm512_mask_storeu_ps(to + at, lanes(turn_stride - at), some);
             }
             for (i64 at = s.window_columns; at < turn_stride; at++) to[at] = to[at - s.window_columns];
         }
