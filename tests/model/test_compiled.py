@@ -139,7 +139,10 @@ def test_a_row_is_the_same_to_the_last_bit_with_any_others_and_any_threads(libra
 
 @needs_core
 @pytest.mark.parametrize("form", ["float32", "bfloat16", "twelve", "int8"])
-def test_a_prompt_is_the_same_to_the_last_bit_in_any_pieces(network, form, monkeypatch):
+@pytest.mark.parametrize(
+    ("prompt", "few", "others"), [(100, (1, 32, 65), (33, 99, 101)), (300, (47, 257), (255, 290, 301))]
+)
+def test_a_prompt_is_the_same_to_the_last_bit_in_any_pieces(network, form, prompt, few, others, monkeypatch):
     monkeypatch.setattr("dsocr.kernels.decoder_core._PRODUCTS_A_THREAD", 1)
     if form in ("bfloat16", "twelve"):
         network = network.to(torch.bfloat16)
@@ -148,28 +151,29 @@ def test_a_prompt_is_the_same_to_the_last_bit_in_any_pieces(network, form, monke
     elif form == "int8":
         quantise(network.decoder, 8)
     network.fast = compile_decoder(network.decoder)
-    config, prompt, end = network.config.decoder, 100, 110
+    config, end = network.config.decoder, prompt + 10
+    tables = [5, 2, 9, 11, 4], [7, 0, 10, 3, 6]
     x = torch.randn(2, end, config.width, generator=torch.Generator().manual_seed(1)).to(network.dtype)
 
     def told(cuts, beside, threads):
         """The logits of the last row and all that was stored, with another text's rows beside each piece or not."""
         torch.set_num_threads(threads)
-        pool = KVPool(config.layers, config.kv_heads, config.head_dim, 10, network.dtype, CPU)
+        pool = KVPool(config.layers, config.kv_heads, config.head_dim, 12, network.dtype, CPU)
         for store in (pool.keys, pool.values):
             store.zero_()
         for start, stop in zip((0, *cuts), (*cuts, end), strict=True):
-            spans, rows = [Span(BLOCKS[0], start, stop, prompt)], [x[0, start:stop]]
+            spans, rows = [Span(tables[0], start, stop, prompt)], [x[0, start:stop]]
             if beside:
-                spans.append(Span(BLOCKS[1], start, stop, prompt // 2))
+                spans.append(Span(tables[1], start, stop, prompt // 2))
                 rows.append(x[1, start:stop])
             logits = network.step(torch.cat(rows), Batch(pool, spans), [stop - start - 1])
-        own = sorted(BLOCKS[0])
+        own = sorted(tables[0])
         return logits, pool.keys[:, own], pool.values[:, own]
 
     before = torch.get_num_threads()
     try:
         whole = told((), False, 1)
-        for cuts, beside, threads in (((1, 32, 65), False, 1), ((33, 99, 101), True, 2), ((), True, 3)):
+        for cuts, beside, threads in ((few, False, 1), (others, True, 2), ((), True, 3)):
             for one, other in zip(told(cuts, beside, threads), whole, strict=True):
                 assert torch.equal(one, other)
     finally:
