@@ -34,6 +34,8 @@ def sheet_attention(
     given = [_checked(qkv, *qkv.shape), _checked(outside, triple)]
     given += [_checked(table, 2 * side - 1, dim) for table, side in zip(tables or (), (down, across), strict=False)]
     attended = qkv.new_empty(batch, rows, columns, heads * dim)
+    if not attended.numel():
+        return attended
     nothing = [None] * (4 - len(given))
     sizes = (batch, rows, columns, down, across, heads, dim)
     call(core, "sheet_attention", *given, *nothing, attended, *sizes, int(has_tiles()))

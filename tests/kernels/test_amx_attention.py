@@ -54,6 +54,16 @@ def test_it_gathers_and_learns_as_its_plain_twin(heads, places, wide, deep, caus
         assert apart < 0.01 * right.norm() + 1e-3 * places**0.5  # a lone place has no gradients but of v
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_what_a_place_finds_depends_on_no_other_that_asks(causal):
+    generator = torch.Generator().manual_seed(3)
+    q, k, v = (torch.randn(1, 300, 64, generator=generator).bfloat16() for _ in range(3))
+    others = torch.arange(300) % 3 > 0
+    changed = torch.where(others[:, None], q * 8, q)
+    found, again = (amx_attention(each, k * 4, v, 1.0, causal=causal) for each in (q, changed))
+    assert torch.equal(found[:, ~others], again[:, ~others])
+
+
 def test_far_logits_neither_overflow_nor_vanish():
     q = torch.full((1, 64, 32), 30.0).bfloat16().requires_grad_()
     k = torch.randn(1, 64, 32, generator=torch.Generator().manual_seed(1)).bfloat16() * 30

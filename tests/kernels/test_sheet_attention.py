@@ -16,6 +16,7 @@ pytestmark = pytest.mark.skipif(core() is None, reason="the core is not compiled
 # one, several blocks of keys, windows that reach over the sheet.
 SHAPES = [
     (1, 1, 1, 1, 16, 0),
+    (1, 1, 1, 1, 64, 0),
     (2, 5, 5, 2, 16, 0),
     (2, 10, 10, 3, 32, 0),
     (1, 14, 14, 2, 64, 0),
@@ -82,10 +83,11 @@ def test_without_tables_there_is_no_bias(library, shape):
     close(sheet_attention(library, qkv, outside, None, shape[3]), twin(qkv, outside, None, shape[3]))
 
 
-def test_logits_of_any_size_are_answered(library):
+@pytest.mark.parametrize("dim", [16, 32])
+def test_logits_of_any_size_are_answered(library, dim):
     """Weights fall from one to nothing between neighbours, and the greatest logit comes in the last block."""
-    qkv, outside, tables = drawn(1, 1, 600, 1, 16, 0)
-    qkv[..., 16:32] *= torch.linspace(1, 300, 600)[:, None]
+    qkv, outside, tables = drawn(1, 1, 600, 1, dim, 0)
+    qkv[..., dim : 2 * dim] *= torch.linspace(1, 300, 600)[:, None]
     close(sheet_attention(library, qkv, outside, tables, 1), twin(qkv, outside, tables, 1))
 
 
@@ -97,14 +99,20 @@ def test_sheets_read_the_same_alone_and_together(library, window):
     assert torch.equal(together, torch.cat(alone))
 
 
-def test_threads_change_nothing(library):
-    qkv, outside, tables = drawn(1, 40, 40, 1, 32, 0)
+@pytest.mark.parametrize("shape", [(1, 40, 40, 1, 32, 0), (1, 1, 4, 1, 64, 0), (2, 15, 15, 1, 32, 14)], ids=str)
+def test_threads_change_nothing(library, shape):
+    qkv, outside, tables = drawn(*shape)
     before, found = torch.get_num_threads(), []
-    for threads in (1, 3):
+    for threads in (1, 7):
         torch.set_num_threads(threads)
-        found.append(sheet_attention(library, qkv, outside, tables, 1))
+        found.append(sheet_attention(library, qkv, outside, tables, 1, shape[-1]))
     torch.set_num_threads(before)
     assert torch.equal(*found)
+
+
+def test_where_there_are_no_sheets_there_is_nothing_to_do(library):
+    qkv, outside, tables = drawn(1, 4, 4, 2, 32, 0)
+    assert sheet_attention(library, qkv[:0], outside, tables, 2).shape == (0, 4, 4, 64)
 
 
 @pytest.mark.parametrize(

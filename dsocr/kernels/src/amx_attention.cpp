@@ -177,13 +177,13 @@ struct Forward {
                         _mm512_store_ps(at, value);
                         high = _mm512_max_ps(high, value);
                     }
-                    if (_mm512_cmp_ps_mask(high, most[side], _CMP_GT_OQ)) {
+                    if (const __mmask16 more = _mm512_cmp_ps_mask(high, most[side], _CMP_GT_OQ)) {
                         const __m512 less = power_of_two(_mm512_sub_ps(most[side], high));
                         most[side] = high;
-                        total[side] = _mm512_mul_ps(total[side], less);
+                        total[side] = _mm512_mask_mul_ps(total[side], more, total[side], less);
                         for (int64_t row = 0; row < deep; ++row) {
                             float *const at = found + row * BLOCK + side * SIDE;
-                            _mm512_store_ps(at, _mm512_mul_ps(_mm512_load_ps(at), less));
+                            _mm512_mask_store_ps(at, more, _mm512_mul_ps(_mm512_load_ps(at), less));
                         }
                     }
                     for (int64_t row = 0; row < BLOCK; row += 2) {

@@ -50,7 +50,7 @@ struct Decoder {
 struct Pass {
     i64 rows;
     float *x;                          // [rows, width]: embeddings in, hidden states before the last norm out
-    const std::int32_t *positions;     // [rows]
+    const std::int32_t *positions;     // [rows]: neighbouring rows of one owner are neighbouring places
     const std::int32_t *owners;        // [rows]: which row of tables is theirs
     const std::uint8_t *given;         // [rows]: whether it is of a prompt; nowhere: none is
     const std::uint8_t *exact;         // [rows]: whether each of its logits must be exact; nowhere: all rows' must
@@ -255,8 +255,8 @@ void multiply_on_tiles(const Matrix &m, i64 first, i64 end, const Activations &a
     for (i64 group = 0; group < whole_blocks(count) / 16; ++group) {
         std::uint16_t *const to = bench.pairs + group * m.columns * 16;
         const auto half_of = [&](i64 i) { return a.half + tokens[group * 16 + i] * m.columns; };
-        const i64 few = std::clamp<i64>(count - group * 16, 1, 16);
-        if (group * 16 < count) pack_rows(half_of, few, m.columns / 2, reinterpret_cast<std::uint32_t *>(to));
+        const i64 few = std::min<i64>(count - group * 16, 16);
+        if (few > 0) pack_rows(half_of, few, m.columns / 2, reinterpret_cast<std::uint32_t *>(to));
         else std::fill(to, to + m.columns * 16, std::uint16_t(0));
     }
     alignas(64) float sums[BLOCK * BLOCK], turned[BLOCK * BLOCK];

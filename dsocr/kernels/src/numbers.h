@@ -50,7 +50,7 @@ inline std::int32_t nearest(float value) {
 inline float power_of_e(float x) {
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
-    const std::int32_t whole = nearest(x * 1.44269504f);
+    const std::int32_t whole = nearest(x * LOG2_E);
     float rest = x - float(whole) * 0.693359375f;  // ln 2 in two parts, of which the first has few digits
     rest += float(whole) * 2.12194440e-4f;
     float sum = 1.9841270e-4f;  // Taylor's series, to the seventh power

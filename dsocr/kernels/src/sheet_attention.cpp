@@ -1,9 +1,10 @@
 // Attention over a sheet of places, in windows, whose logits gain q·R for the row distance and q·R for the column
 // distance.
 //
-// That bias is as large as the attention matrix. Here neither is ever stored: a few queries meet a block of keys at a
-// time, the bias joins their logits in registers, and the softmax is corrected from block to block. Keys lie in
-// vectors of 16, row after row of the window without gaps, so a vector may hold the end of one row and the next.
+// That bias is as large as the attention matrix. Neither is ever stored: a few queries meet a block of keys at a time,
+// the bias joins their logits, and the softmax is corrected from block to block. On vectors, which is what is here (for
+// tiles see sheet_tiles.h), keys lie in sixteens, row after row of the window without gaps, so that a vector may hold the
+// end of one row and the next.
 
 #include <cmath>
 
@@ -340,9 +341,10 @@ std::vector<Item> split(const Sheets &s, i64 threads) {
         const i64 head = at % s.heads, window = at / s.heads % (down * across), sheet = at / s.heads / (down * across);
         const i64 top = window / across * s.window_rows, left = window % across * s.window_columns;
         const i64 queries = std::min(s.window_rows, s.rows - top) * std::min(s.window_columns, s.columns - left);
-        for (i64 piece = 0; piece < pieces; piece++)
-            items.push_back(
-                {s, sheet, top, left, head, queries * piece / pieces, queries * (piece + 1) / pieces});
+        for (i64 piece = 0; piece < pieces; piece++) {
+            const i64 first = queries * piece / pieces, last = queries * (piece + 1) / pieces;
+            if (first < last) items.push_back({s, sheet, top, left, head, first, last});
+        }
     }
     return items;
 }

@@ -25,7 +25,7 @@ class TileAttention {
 
     static i64 round_up(i64 count) { return (count + BLOCK - 1) / BLOCK * BLOCK; }
 
-    TileAttention()  // in a thread that has set up its tiles
+    TileAttention()
         : queries(2 * BLOCK * DIM),
           asked(2 * BLOCK * DIM),
           logits(2 * CHUNK * BLOCK),
