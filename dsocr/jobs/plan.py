@@ -96,8 +96,8 @@ def tell_plan(
 
 
 def _estimate(pages: int, uncounted: int, pace: Pace | None) -> str:
-    if uncounted and not pages:
-        return "how long it may take is not known: no page is counted"
+    if not pages:
+        return "how long it may take is not known: no page is counted" if uncounted else "nothing would be read"
     if pace is None:
         return "how long it may take is not known: nothing has been read here with this model and mode yet"
     each = pace.seconds / pace.pages

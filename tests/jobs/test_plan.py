@@ -71,7 +71,7 @@ class TestSizes:
                 "1 file, 1 page, 64 vision tokens; not counted: 2 inputs",
                 "about 1.5 s for what is counted: 1.5 s a page, as over 4 pages read here before",
             ),
-            ([], "0 files, 0 pages, 0 vision tokens", "about 0.0 s: 1.5 s a page, as over 4 pages read here before"),
+            ([], "0 files, 0 pages, 0 vision tokens", "nothing would be read"),
         ],
     )
     def test_what_is_not_counted_is_told(self, tmp_path, monkeypatch, names, whole, time):
