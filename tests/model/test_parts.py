@@ -215,6 +215,25 @@ def test_a_mixture_of_experts_is_its_loop_over_tokens(renormalise, scale):
     assert_close(mixture(x), twin, atol=1e-5, rtol=1e-5)
 
 
+def test_in_training_an_expert_gets_even_numbers_of_rows_and_learns_the_same(monkeypatch):
+    mixture, seen, learned = randomise(MixtureOfExperts(DECODER)).requires_grad_(), [], []
+    x = drawn(2, 70, DECODER.width)
+    for expert in mixture.experts:
+        expert.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    for rows in (64, 1):
+        monkeypatch.setattr("dsocr.model.moe._ROWS", rows)
+        seen.clear()
+        mixture.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = mixture(x)
+        out.float().square().sum().backward()
+        assert all(count % rows == 0 for count in seen)
+        learned.append([out, *(weight.grad for weight in mixture.parameters())])
+    assert any(count % 64 for count in seen)
+    for filled, plain in zip(*learned, strict=True):
+        assert (filled - plain).norm() < 1e-2 * plain.norm()
+
+
 def test_a_router_in_bfloat16_chooses_in_float32():
     mixture = randomise(MixtureOfExperts(DECODER)).bfloat16()
     tokens = drawn(5, 48).bfloat16()
