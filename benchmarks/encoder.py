@@ -1,4 +1,4 @@
-"""How long one view takes in the encoder of the released size (random weights): plain, in bfloat16, and at speed.
+"""How long one view takes in the encoder of the released size (random weights), plain and fast.
 
     python benchmarks/encoder.py --views 640 1024 --threads 1 --rounds 5
 
@@ -22,6 +22,8 @@ from dsocr.model.deep_encoder import DeepEncoder
 from dsocr.model.fast_encoder import speed_up_encoder
 from dsocr.model.released import RELEASED
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 def released_encoder() -> DeepEncoder:
     """float32, norms as they begin, the rest drawn so that numbers keep their size from layer to layer."""
@@ -38,10 +40,10 @@ def released_encoder() -> DeepEncoder:
     return encoder.eval()
 
 
-def in_bfloat16(encoder: DeepEncoder) -> DeepEncoder:
+def copied(encoder: DeepEncoder, dtype: torch.dtype) -> DeepEncoder:
     with torch.device("meta"):
         copy = DeepEncoder(parse_config(RELEASED))
-    copy.load_state_dict({name: each.bfloat16() for name, each in encoder.state_dict().items()}, assign=True)
+    copy.load_state_dict({name: each.to(dtype) for name, each in encoder.state_dict().items()}, assign=True)
     return copy.eval().requires_grad_(False)
 
 
@@ -67,18 +69,19 @@ def compare(forms: dict[str, DeepEncoder], side: int, rounds: int) -> None:
     exact: Tensor = forms["float32"](pixels)
     errors = {name: float((forms[name](shown[name]).float() - exact).norm() / exact.norm()) for name in forms}
     times: dict[str, list[float]] = {name: [] for name in forms}
-    ceilings = []
+    ceilings: dict[torch.dtype, float] = {}
     for _ in range(rounds):
-        ceilings.append(limits.bf16(threads) or float("nan"))
+        for dtype, limit in zip(DTYPES.values(), (limits.fp32, limits.bf16), strict=True):
+            ceilings[dtype] = max(ceilings.get(dtype, 0.0), limit(threads) or float("nan"))
         for name, encoder in forms.items():
             times[name].append(seconds(lambda encoder=encoder, name=name: encoder(shown[name])))
-    work, best, ceiling = operations(side), {name: min(each) for name, each in times.items()}, max(ceilings)
-    print(f"\none view of {side}x{side} on {threads} threads: {work / 1e9:.0f} GFLOP, ", end="")
-    print(f"ceiling of bfloat16 dot products {ceiling / 1e9:.0f} GFLOP/s\n")
-    print("| form | seconds | against float32 | GFLOP/s | of the ceiling | relative error |\n|---|---|---|---|---|---|")
+    work, best = operations(side), {name: min(each) for name, each in times.items()}
+    told = ", ".join(f"{str(dtype).removeprefix('torch.')} {most / 1e9:.0f}" for dtype, most in ceilings.items())
+    print(f"\none view of {side}x{side} on {threads} threads: {work / 1e9:.0f} GFLOP; ceilings: {told} GFLOP/s\n")
+    print("| form | seconds | against float32 | GFLOP/s | of its ceiling | relative error |\n|---|---|---|---|---|---|")
     for name, least in best.items():
         rate = work / least
-        faster, share = best["float32"] / least, rate / ceiling
+        faster, share = best["float32"] / least, rate / ceilings[forms[name].newline.dtype]
         print(f"| {name} | {least:.2f} | {faster:.2f} x | {rate / 1e9:.0f} | {share:.0%} | {errors[name]:.1e} |")
 
 
@@ -86,17 +89,21 @@ def compare(forms: dict[str, DeepEncoder], side: int, rounds: int) -> None:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--views", type=int, nargs="+", default=[640, 1024])
+    arguments.add_argument("--dtypes", nargs="+", choices=list(DTYPES), default=list(DTYPES))
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--rounds", type=int, default=5)
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     plain = released_encoder()
-    forms, fast = {"float32": plain, "bfloat16": in_bfloat16(plain)}, in_bfloat16(plain)
     print(f"torch {torch.__version__}, core {library.level()}")
-    if speed_up_encoder(fast):
-        forms["bfloat16, fast"] = fast
-    else:
-        print("no fast encoder here: it wants `python -m dsocr.kernels.build` and bfloat16 instructions")
+    forms = {"float32": plain}  # which all are measured against
+    for name in given.dtypes:
+        fast = copied(plain, DTYPES[name])
+        forms.setdefault(name, copied(plain, DTYPES[name]))
+        if speed_up_encoder(fast):
+            forms[f"{name}, fast"] = fast
+        else:
+            print(f"no fast encoder in {name} here: it wants `python -m dsocr.kernels.build` and instructions for it")
     for side in given.views:
         compare(forms, side, given.rounds)
 

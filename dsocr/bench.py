@@ -19,7 +19,7 @@ from dsocr.model.moe import MixtureOfExperts
 from dsocr.model.network import Network
 from dsocr.model.quantised import BITS, can_shorten
 from dsocr.model.released import random_network
-from dsocr.model.speed import speed_up
+from dsocr.model.speed import multiplies_bfloat16, speed_up
 from dsocr.ocr import choose_device, load
 
 RELEASED_NAME = "released"  # instead of a model: its size, with random weights
@@ -96,6 +96,8 @@ def _released(device: str, dtype: str) -> Network:
     if dtype not in ("auto", *forms):
         raise InputError(f"dtype {dtype!r} is unknown for random weights; known: auto, {', '.join(forms)}")
     network = random_network("bfloat16" if dtype == "auto" else dtype).to(choose_device(device))
+    if network.device.type == "cpu" and dtype not in ("float32", "bfloat16") and not multiplies_bfloat16():
+        network.deep_encoder.float()  # as `dsocr.load` has it
     speed_up(network)
     if isinstance(network.fast, CompiledDecoder) and can_shorten(network.decoder):
         network.fast.shorten()
@@ -109,9 +111,10 @@ def measure(
     on_cpu, threads = network.device.type == "cpu", torch.get_num_threads()
     bandwidth = limits.read_bandwidth(threads) if on_cpu else None
     arithmetic = limits.bf16(threads) if on_cpu else None
+    floats = limits.fp32(threads) if on_cpu else None
     if bandwidth and arithmetic:
         yield Rate("memory, read", bandwidth / 1e9, "GB/s", limit="a limit")
-        yield Rate("float32 arithmetic", (limits.fp32(threads) or 0) / 1e9, "GFLOP/s", limit="a limit")
+        yield Rate("float32 arithmetic", (floats or 0) / 1e9, "GFLOP/s", limit="a limit")
         yield Rate("bfloat16 dot products", arithmetic / 1e9, "GFLOP/s", limit="a limit")
         yield Rate("int8 dot products", (limits.int8(threads) or 0) / 1e9, "GOP/s", limit="a limit")
     for count in batches:
@@ -121,9 +124,10 @@ def measure(
         yield Rate(f"decode, {count} at once", rate, "tokens/s", share, "memory" if share else "")
     yield Rate(f"a prompt of {PROMPT} places", prompt_seconds(network, seconds=seconds), "s")
     taken = encode_seconds(network, view, seconds)
-    work = encode_operations(network, view)
-    share = work / taken / arithmetic if arithmetic else None
-    yield Rate(f"encode a {view} px view", taken, "s", share, "bfloat16 arithmetic" if share else "")
+    exact = network.deep_encoder.newline.dtype == torch.float32
+    most, kind = (floats, "float32 arithmetic") if exact else (arithmetic, "bfloat16 arithmetic")
+    share = encode_operations(network, view) / taken / most if most else None
+    yield Rate(f"encode a {view} px view", taken, "s", share, kind if share else "")
 
 
 def decode_rate(network: Network, count: int, context: int = CONTEXT, seconds: float = SECONDS) -> float:
@@ -157,7 +161,8 @@ def prompt_seconds(network: Network, places: int = PROMPT, *, given: bool = True
 
 def encode_seconds(network: Network, view: int, seconds: float = SECONDS) -> float:
     """Seconds for one square view of `view` pixels a side."""
-    pixels = torch.zeros(1, 3, view, view, dtype=network.dtype, device=network.device)
+    at = network.deep_encoder.newline
+    pixels = torch.zeros(1, 3, view, view, dtype=at.dtype, device=at.device)
     return best_seconds(lambda: network.deep_encoder(pixels), network.device, seconds)
 
 

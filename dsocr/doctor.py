@@ -199,7 +199,7 @@ def _memory(wishes: Wishes) -> Check:
     page = blocks_for(decoder.max_positions) * block_bytes(*shape, kept or torch.bfloat16)
     free = available_memory(device)
     found = f"{show_bytes(free)} free on {device}; weights {show_bytes(weights)}, one page up to {show_bytes(page)}"
-    found += f", {describe_dtype(kept)}"
+    found += f", {describe_dtype(kept, device)}"
     if weights + page <= free:
         return Check("memory", "fine", found)
     if device.type == "cpu" and kept is None and page < free:

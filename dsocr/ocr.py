@@ -74,11 +74,11 @@ def load(
 
     device: auto (CUDA, else MPS, else CPU) or a torch device; dtype: auto, float32, bfloat16 or float16, and int8 or
     int4 for a decoder in few bits beside an encoder as auto has it. On a CPU, auto keeps a large checkpoint as it is
-    stored, mapped into memory and not copied before it is asked often (docs/speed.md); but the encoder is float32 where
-    the CPU does not multiply bfloat16. batch: how many pages are read at once, 8 unless it is said. memory: most bytes,
-    or such as "4G", for the keys and values of all their
-    places, half of what is free unless it is said. lazily: the weights are loaded when a page needs them, and what is
-    wrong with them is said then. Raises InputError.
+    stored, mapped into memory and not copied before it is asked often (docs/speed.md). But where the CPU does not
+    multiply bfloat16, the encoder is float32 unless float16 is asked for. batch: how many pages are read at once, 8
+    unless it is said. memory: most bytes, or such as "4G", for the keys and values of all their places, half of what is
+    free unless it is said. lazily: the weights are loaded when a page needs them, and what is wrong with them is said
+    then. Raises InputError.
     """
     where = choose_device(device)  # before anything is downloaded
     check_dtype(dtype)
@@ -101,7 +101,7 @@ def _load_network(folder: Path, config: Config, image_token_id: int, device: tor
     try:
         kept = choose_dtype(dtype, device, folder)
         network = load_network(folder, config, image_token_id, device=device, dtype=kept)
-        if kept is None and not multiplies_bfloat16():
+        if _widens_encoder(kept, device):
             network.deep_encoder.float()  # The decoder waits for memory and not for products: it stays as it is.
         if dtype in BITS:
             quantise(network.decoder, BITS[dtype])
@@ -501,8 +501,12 @@ def choose_dtype(name: str, device: torch.device, folder: Path) -> torch.dtype |
     return torch.float32 if stored_bytes(folder) <= _SMALL else None
 
 
-def describe_dtype(kept: torch.dtype | None) -> str:
-    """What `choose_dtype` has chosen, in words."""
-    if kept:
-        return str(kept).removeprefix("torch.")
-    return "as stored" if multiplies_bfloat16() else "as stored, the encoder float32"
+def describe_dtype(kept: torch.dtype | None, device: torch.device) -> str:
+    """What `choose_dtype` has chosen for a device, in words."""
+    decoder = str(kept).removeprefix("torch.") if kept else "as stored"
+    return f"{decoder}, the encoder float32" if _widens_encoder(kept, device) else decoder
+
+
+def _widens_encoder(kept: torch.dtype | None, device: torch.device) -> bool:
+    """Whether the encoder is float32 all the same: PyTorch's products of bfloat16 would take several times as long."""
+    return kept in (None, torch.bfloat16) and device.type == "cpu" and not multiplies_bfloat16()

@@ -333,10 +333,8 @@ class TestDoor:
 
 
 @pytest.mark.parametrize("able", [True, False])
-@pytest.mark.parametrize("dtype", ["auto", "int8"])
-def test_a_large_checkpoint_has_a_float32_encoder_where_the_cpu_does_not_multiply_bfloat16(
-    able, dtype, checkpoint, monkeypatch
-):
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16", "int8"])
+def test_an_encoder_in_bfloat16_is_widened_where_the_cpu_does_not_multiply_it(able, dtype, checkpoint, monkeypatch):
     monkeypatch.setattr("dsocr.ocr._SMALL", 0)
     monkeypatch.setattr("dsocr.ocr.multiplies_bfloat16", lambda: able)
     reader = load(checkpoint, "cpu", dtype)
@@ -346,11 +344,6 @@ def test_a_large_checkpoint_has_a_float32_encoder_where_the_cpu_does_not_multipl
     assert torch.equal(reader.network.encode(views), exact.encode(views)) is not able
     page = reader.read(inked((300, 200)), mode="tiny", sampling=Sampling(max_tokens=12)).transcripts[0]
     assert page.status == "truncated"
-
-
-def test_bfloat16_by_name_is_bfloat16_throughout(monkeypatch):
-    monkeypatch.setattr("dsocr.ocr.multiplies_bfloat16", lambda: False)
-    assert load("nano", "cpu", "bfloat16").network.deep_encoder.newline.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(

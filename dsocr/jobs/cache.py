@@ -153,7 +153,7 @@ def make_recipe(folder: Path, options: Options, checkpoint: str, dtype: str, dev
 
     checkpoint: as `identify` has it; dtype: as it was asked for.
     """
-    numbers = dtype if dtype in BITS else describe_dtype(choose_dtype(dtype, device, folder))
+    numbers = dtype if dtype in BITS else describe_dtype(choose_dtype(dtype, device, folder), device)
     return recipe_of(options, checkpoint, numbers, read_config(folder).decoder.max_positions)
 
 

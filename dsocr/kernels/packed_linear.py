@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class PackedLinear:
-    """What a bfloat16 `nn.Linear` on the CPU computes; the packed weight is the only one that it keeps."""
+    """What an `nn.Linear` on the CPU computes; the packed weight is the only one that it keeps."""
 
     def __init__(self, linear: nn.Linear) -> None:
         self.bias = linear.bias
@@ -32,9 +32,14 @@ class PackedLinear:
 
 def can_pack(weight: Tensor) -> bool:
     """Whether this PyTorch has the operations, and oneDNN the arithmetic, for this weight."""
-    operations = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
+    operations = ("_reorder_linear_weight", "_linear_pointwise")
     return (
         all(hasattr(torch.ops.mkldnn, name) for name in operations)
-        and (weight.device.type, weight.dtype) == ("cpu", torch.bfloat16)
-        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        and weight.device.type == "cpu"
+        and (weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and _multiplies_bfloat16()))
     )
+
+
+def _multiplies_bfloat16() -> bool:
+    ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return ask is not None and bool(ask())

@@ -1,4 +1,4 @@
-"""DeepEncoder at speed: on a CPU its layers in bfloat16 on the compiled core, on a GPU its tables remembered."""
+"""DeepEncoder at speed: on a CPU its layers on the compiled core, on a GPU its tables remembered."""
 
 from __future__ import annotations
 
@@ -15,17 +15,25 @@ from dsocr.model.clip import ClipLayer, quick_gelu
 from dsocr.model.deep_encoder import DeepEncoder
 from dsocr.model.sam import SamLayer, stretch_table
 
+# What the core attends over faster than PyTorch, by its level. Other processors than x86 have not been tried.
+_FAST = {
+    "avx512": (torch.bfloat16, torch.float32),
+    "avx512-vnni": (torch.float32,),
+    "avx2": (torch.float32,),
+}
+
 
 def speed_up_encoder(encoder: DeepEncoder) -> bool:
     """Put fast layers in the place of the plain ones, which are then gone; False if nothing can be done.
 
-    For reading only: neither training nor saving knows the fast layers. float32 stays as it is, exact.
+    For reading only: neither training nor saving knows the fast layers. float32 stays float32: what is computed differs
+    in its last bits.
     """
     if encoder.newline.is_cuda:
         remember_tables(encoder)
         return True
     library = core()
-    if library is None or level() != "avx512" or not can_speed_up(encoder):
+    if library is None or encoder.newline.dtype not in _FAST.get(level() or "", ()) or not can_speed_up(encoder):
         return False
     for layers in (encoder.sam.layers, encoder.clip.layers):
         for index, layer in enumerate(layers):
@@ -48,11 +56,10 @@ def remember_tables(encoder: DeepEncoder) -> None:
 
 
 def can_speed_up(encoder: DeepEncoder) -> bool:
-    """Whether the weights are bfloat16 on the CPU and all heads of a width that the core knows."""
-    at = encoder.newline
+    """Whether the weights are on the CPU and all heads of a width that the core knows."""
     dims = {layer.attention.row_table.shape[1] for layer in encoder.sam.layers if isinstance(layer, SamLayer)}
     dims |= {layer.out.in_features // layer.heads for layer in encoder.clip.layers if isinstance(layer, ClipLayer)}
-    return bool(dims) and dims <= set(HEAD_DIMS) and (at.device.type, at.dtype) == ("cpu", torch.bfloat16)
+    return bool(dims) and dims <= set(HEAD_DIMS) and encoder.newline.device.type == "cpu"
 
 
 class FastSamLayer(nn.Module):

@@ -22,6 +22,7 @@ NANO = Path(__file__).parents[2] / "dsocr" / "nano"
 CPU = torch.device("cpu")
 PAGE = Image.open(GOLDEN / "page.png").convert("RGB")
 needs_core = pytest.mark.skipif(level() != "avx512", reason="there is no compiled core with bfloat16 arithmetic here")
+needs_vectors = pytest.mark.skipif(level() in (None, "plain"), reason="there is no compiled core with vectors here")
 
 
 def encoder(dtype, folder=GOLDEN):
@@ -33,7 +34,7 @@ def views(mode="tiny", turned=False):
 
 
 def error(found, exact):
-    return float((found.float() - exact).norm() / exact.norm())
+    return float((found.to(exact.dtype) - exact).norm() / exact.norm())
 
 
 @needs_core
@@ -55,6 +56,28 @@ def test_pages_are_read_alike_alone_and_together_at_speed():
     assert speed_up_encoder(fast)
     for together, page in zip(fast.read_many(pages), pages, strict=True):
         assert error(together, fast.read(page).float()) < 0.01
+
+
+@needs_vectors
+@pytest.mark.parametrize("mode", ["tiny", "small", "base"])
+@pytest.mark.parametrize("folder", [GOLDEN, NANO], ids=["micro", "nano"])
+def test_fast_float32_is_as_exact_as_plain_float32(folder, mode):
+    page, plain = views(mode), encoder(torch.float32, folder)
+    exact = deepcopy(plain).double().read(page)
+    before = error(plain.read(page), exact)
+    assert speed_up_encoder(plain)
+    assert all(isinstance(layer, FastSamLayer) for layer in plain.sam.layers)
+    assert all(isinstance(layer, FastClipLayer) for layer in plain.clip.layers)
+    assert error(plain.read(page), exact) < 2 * before < 1e-5
+
+
+@needs_vectors
+@pytest.mark.parametrize("folder", [GOLDEN, NANO], ids=["micro", "nano"])
+def test_in_float32_pages_are_read_exactly_alike_alone_and_together_at_speed(folder):
+    fast, pages = encoder(torch.float32, folder), [views("small"), views("gundam"), views("small", turned=True)]
+    assert speed_up_encoder(fast)
+    for together, page in zip(fast.read_many(pages), pages, strict=True):
+        assert torch.equal(together, fast.read(page))
 
 
 def test_remembered_tables_are_those_that_would_be_worked_out_anew():
@@ -86,8 +109,8 @@ def test_no_pages_are_no_rows():
     assert encoder(torch.float32).read_many([]) == []
 
 
-@pytest.mark.parametrize("given", [torch.float32, torch.float16])
-def test_other_numbers_than_bfloat16_stay_with_the_plain_layers(given):
+@pytest.mark.parametrize("given", [torch.float64, torch.float16])
+def test_other_numbers_stay_with_the_plain_layers(given):
     plain = encoder(given)
     before = list(plain.sam.layers)
     assert not speed_up_encoder(plain)

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "numbers.h"
+#include "sheet_floats.h"
 #include "sheet_tiles.h"
 #include "sheets.h"
 
@@ -90,7 +91,7 @@ inline void multiply_all(const bf16 *queries, const std::uint32_t *rows, i64 vec
 template <int DIM>
 class Worker {
    public:
-    explicit Worker(const Sheets &sheets)
+    explicit Worker(const Sheets<bf16> &sheets)
         : s(sheets),
           key_vectors(vectors_for(s.keys())),
           row_stride((vectors_for(2 * s.window_rows - 1) + 1) * LANES),
@@ -113,7 +114,7 @@ class Worker {
                 row_of_lane[start * LANES + lane] = static_cast<std::int32_t>((start + lane) / s.window_columns);
     }
 
-    void attend(const Item &item) {
+    void attend(const Item<bf16> &item) {
         item.all_places(1, places);
         pack_rows([&](i64 at) { return places[at]; }, s.keys(), DIM / 2, keys.data());
         item.all_places(2, places);
@@ -123,7 +124,7 @@ class Worker {
     }
 
    private:
-    void attend_tile(const Item &item, i64 first, i64 count) {
+    void attend_tile(const Item<bf16> &item, i64 first, i64 count) {
         const i64 across = item.columns_within();
         for (i64 i = 0; i < (count + TOGETHER - 1) / TOGETHER * TOGETHER; i++) {
             const i64 query = first + std::min(i, count - 1);  // the last one fills up the last six
@@ -237,7 +238,7 @@ class Worker {
         }
     }
 
-    const Sheets &s;
+    const Sheets<bf16> &s;
     const i64 key_vectors, row_stride, column_stride, turn_stride;
     std::vector<std::uint32_t> row_table, column_table, keys, values;
     std::vector<float> row_bias, column_bias, turns;
@@ -255,88 +256,15 @@ class Worker {
     float greatest[TILE], totals[TILE], shrink[TOGETHER];
 };
 
-#else
-
-// The same, one query after another in float32.
-template <int DIM>
-class Worker {
-   public:
-    explicit Worker(const Sheets &sheets)
-        : s(sheets),
-          row_table(widen_table(s.row_table, 2 * s.window_rows - 1)),
-          column_table(widen_table(s.column_table, 2 * s.window_columns - 1)),
-          keys(s.keys() * DIM),
-          values(s.keys() * DIM),
-          weights(s.keys()),
-          by_column(s.window_columns),
-          query(DIM),
-          sums(DIM) {}
-
-    void attend(const Item &item) {
-        widen_part(item, 1, keys);
-        widen_part(item, 2, values);
-        const i64 across = item.columns_within();
-        for (i64 each = item.first; each < item.last; each++) {
-            const i64 y = each / across, x = each % across;
-            for (i64 d = 0; d < DIM; d++) query[d] = widen(item.place(y, x, 0)[d]);
-            const float total = weigh(y, x);
-            std::fill(sums.begin(), sums.end(), 0.0f);
-            for (i64 at = 0; at < s.keys(); at++)
-                for (i64 d = 0; d < DIM; d++) sums[d] += weights[at] * values[at * DIM + d];
-            for (i64 d = 0; d < DIM; d++) item.attended(y, x)[d] = narrow(sums[d] / total);
-        }
-    }
-
-   private:
-    std::vector<float> widen_table(const bf16 *table, i64 rows) const {
-        std::vector<float> wide(rows * DIM);
-        for (i64 at = 0; table && at < rows * DIM; at++) wide[at] = widen(table[at]);
-        return wide;
-    }
-
-    void widen_part(const Item &item, i64 part, std::vector<float> &wide) {
-        item.all_places(part, places);
-        for (i64 at = 0; at < s.keys() * DIM; at++) wide[at] = widen(places[at / DIM][at % DIM]);
-    }
-
-    float dot(const std::vector<float> &rows, i64 row) const {
-        float sum = 0;
-        const float *from = rows.data() + row * DIM;
-#pragma omp simd reduction(+ : sum)
-        for (i64 d = 0; d < DIM; d++) sum += query[d] * from[d];
-        return sum;
-    }
-
-    // The weights of all keys for the query at (y, x), and their sum.
-    float weigh(i64 y, i64 x) {
-        const float scale = 1 / std::sqrt(static_cast<float>(DIM));
-        for (i64 column = 0; column < s.window_columns; column++)
-            by_column[column] = dot(column_table, x - column + s.window_columns - 1);
-        for (i64 row = 0, at = 0; row < s.window_rows; row++) {
-            const float by_row = dot(row_table, y - row + s.window_rows - 1);
-            for (i64 column = 0; column < s.window_columns; column++, at++)
-                weights[at] = dot(keys, at) * scale + by_row + by_column[column];
-        }
-        const float most = *std::max_element(weights.begin(), weights.end());
-        float total = 0;
-        for (float &weight : weights) total += weight = std::exp(weight - most);
-        return total;
-    }
-
-    const Sheets &s;
-    const std::vector<float> row_table, column_table;
-    std::vector<float> keys, values, weights, by_column, query, sums;
-    std::vector<const bf16 *> places;
-};
-
 #endif
 
 // Heads of windows; they are cut in pieces where that makes too few items for all threads.
-std::vector<Item> split(const Sheets &s, i64 threads) {
+template <class Number>
+std::vector<Item<Number>> split(const Sheets<Number> &s, i64 threads) {
     const i64 down = (s.rows + s.window_rows - 1) / s.window_rows;
     const i64 across = (s.columns + s.window_columns - 1) / s.window_columns;
     const i64 whole = s.count * down * across * s.heads, pieces = (ITEMS_PER_THREAD * threads + whole - 1) / whole;
-    std::vector<Item> items;
+    std::vector<Item<Number>> items;
     for (i64 at = 0; at < whole; at++) {
         const i64 head = at % s.heads, window = at / s.heads % (down * across), sheet = at / s.heads / (down * across);
         const i64 top = window / across * s.window_rows, left = window % across * s.window_columns;
@@ -349,14 +277,22 @@ std::vector<Item> split(const Sheets &s, i64 threads) {
     return items;
 }
 
-template <class OneWorker>
-void attend_all(const Sheets &sheets, const std::vector<Item> &items, i64 threads) {
+template <class OneWorker, class Number>
+void attend_all(const Sheets<Number> &sheets, i64 threads) {
+    const std::vector<Item<Number>> items = split(sheets, threads);
 #pragma omp parallel num_threads(static_cast<int>(threads))
     {
         OneWorker worker(sheets);
 #pragma omp for schedule(dynamic)
         for (std::size_t at = 0; at < items.size(); at++) worker.attend(items[at]);
     }
+}
+
+template <class Number>
+void attend_in_floats(const Sheets<Number> &sheets, i64 threads) {
+    if (sheets.dim == 64) attend_all<FloatWorker<Number, 64>>(sheets, threads);
+    else if (sheets.dim == 32) attend_all<FloatWorker<Number, 32>>(sheets, threads);
+    else attend_all<FloatWorker<Number, 16>>(sheets, threads);
 }
 
 }  // namespace
@@ -373,16 +309,29 @@ void sheet_attention(const std::uint16_t *qkv, const std::uint16_t *outside, con
                      const std::uint16_t *column_table, std::uint16_t *attended, std::int64_t sheet_count,
                      std::int64_t rows, std::int64_t columns, std::int64_t window_rows, std::int64_t window_columns,
                      std::int64_t heads, std::int64_t dim, std::int64_t tiles, std::int64_t threads) {
-    const Sheets sheets = {qkv,  outside, row_table,   column_table,   attended, sheet_count,
-                           rows, columns, window_rows, window_columns, heads,    dim};
-    const std::vector<Item> items = split(sheets, threads);
+    const Sheets<bf16> sheets = {qkv,  outside, row_table,   column_table,   attended, sheet_count,
+                                 rows, columns, window_rows, window_columns, heads,    dim};
 #ifdef HAS_TILES
-    if (tiles && may_use_tiles() && dim == 64) return attend_all<TileWorker<64>>(sheets, items, threads);
-    if (tiles && may_use_tiles() && dim == 32) return attend_all<TileWorker<32>>(sheets, items, threads);
+    if (tiles && may_use_tiles() && dim == 64) return attend_all<TileWorker<64>>(sheets, threads);
+    if (tiles && may_use_tiles() && dim == 32) return attend_all<TileWorker<32>>(sheets, threads);
 #endif
-    if (dim == 64) attend_all<Worker<64>>(sheets, items, threads);
-    else if (dim == 32) attend_all<Worker<32>>(sheets, items, threads);
-    else attend_all<Worker<16>>(sheets, items, threads);
+#ifdef __AVX512BF16__
+    if (dim == 64) attend_all<Worker<64>>(sheets, threads);
+    else if (dim == 32) attend_all<Worker<32>>(sheets, threads);
+    else attend_all<Worker<16>>(sheets, threads);
+#else
+    attend_in_floats(sheets, threads);
+#endif
+}
+
+// The same of floats, which no tiles multiply.
+void sheet_attention_float(const float *qkv, const float *outside, const float *row_table, const float *column_table,
+                           float *attended, std::int64_t sheet_count, std::int64_t rows, std::int64_t columns,
+                           std::int64_t window_rows, std::int64_t window_columns, std::int64_t heads, std::int64_t dim,
+                           std::int64_t threads) {
+    attend_in_floats<float>({qkv,  outside, row_table,   column_table,   attended, sheet_count,
+                             rows, columns, window_rows, window_columns, heads,    dim},
+                            threads);
 }
 
 }  // extern "C"

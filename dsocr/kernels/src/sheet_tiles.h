@@ -14,7 +14,7 @@ namespace {
 template <int DIM>
 class TileWorker {
    public:
-    explicit TileWorker(const Sheets &sheets)
+    explicit TileWorker(const Sheets<bf16> &sheets)
         : s(sheets),
           row_words(Core::round_up(2 * s.window_rows - 1) * DIM),
           column_words(Core::round_up(2 * s.window_columns - 1) * DIM),
@@ -29,7 +29,7 @@ class TileWorker {
 
     ~TileWorker() { put_tiles_away(); }
 
-    void attend(const Item &item) {
+    void attend(const Item<bf16> &item) {
         item.all_places(1, keys);
         item.all_places(2, values);
         core.hold(s.keys(), [&](i64 at) { return keys[at]; }, [&](i64 at) { return values[at]; });
@@ -49,7 +49,7 @@ class TileWorker {
     static constexpr i64 BLOCK = Core::BLOCK;
 
     // A block of queries; the last one fills it up.
-    void ask(const Item &item, i64 first, i64 who, bf16 *rows) {
+    void ask(const Item<bf16> &item, i64 first, i64 who, bf16 *rows) {
         for (i64 i = 0; i < BLOCK; i++) {
             const i64 query = std::min(first + i, item.last - 1), across = item.columns_within();
             at_row[who][i] = query / across, at_column[who][i] = query % across;
@@ -103,7 +103,7 @@ class TileWorker {
         most[0] = high[0], most[1] = high[1];
     }
 
-    void write(const Item &item, i64 first, i64 who, int side) {
+    void write(const Item<bf16> &item, i64 first, i64 who, int side) {
         for (i64 start = 0; start < DIM; start += LANES) {
             __m512i square[LANES];
             core.means(side, start, square);
@@ -115,7 +115,7 @@ class TileWorker {
         }
     }
 
-    const Sheets &s;
+    const Sheets<bf16> &s;
     Core core;
     Room<bf16> row_words, column_words;
     Room<float> products, row_bias, column_bias;
