@@ -2,8 +2,8 @@
 // distance.
 //
 // That bias is as large as the attention matrix. Neither is ever stored: a few queries meet a block of keys at a time,
-// the bias joins their logits, and the softmax is corrected from block to block. On vectors, which is what is here (for
-// tiles see sheet_tiles.h), keys lie in sixteens, row after row of the window without gaps, so that a vector may hold the
+// the bias joins their logits, and the softmax is corrected from block to block. On vectors of bfloat16, which is what is
+// here (sheet_floats.h has floats, sheet_tiles.h tiles), keys lie in sixteens, row after row of the window without gaps, so that a vector may hold the
 // end of one row and the next.
 
 #include <cmath>
