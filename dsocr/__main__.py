@@ -11,6 +11,7 @@ from contextlib import suppress
 def main() -> None:
     """Run the command line: whenever it is stopped from here on, and whatever it writes to, it ends in one line."""
     open_streams()
+    wait_asleep()
     with suppress(ValueError):  # only the main thread may say what a signal does
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is as Ctrl-C
     try:
@@ -45,6 +46,16 @@ def open_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it is never written to with success
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays to the end
+
+
+def wait_asleep() -> None:
+    """Threads (GNU's OpenMP) that wait for each other sleep soon, unless they were told how to wait.
+
+    By themselves those of PyTorch and the core spin for milliseconds at every small product: where others want the
+    processor too, that can take ten times as long as the work. To be said before PyTorch is imported.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 if __name__ == "__main__":

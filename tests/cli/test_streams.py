@@ -103,6 +103,16 @@ def test_a_closed_stream_is_closed_to_no_child_of_ours(tmp_path):
     assert run(f'"$python" -c "{code}" 2>&-', tmp_path).stdout == "0\n"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="PyTorch has GNU's OpenMP there")
+@pytest.mark.parametrize(
+    ("asked", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "0")]
+)
+def test_threads_that_wait_sleep_soon_unless_they_were_told_how_to_wait(tmp_path, asked, spins):
+    code = "from dsocr.__main__ import wait_asleep; wait_asleep(); import torch"
+    done = run(f'"$python" -c "{code}"', tmp_path, OMP_DISPLAY_ENV="verbose", **asked)
+    assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr
+
+
 @pytest.mark.parametrize(
     "line",
     [
