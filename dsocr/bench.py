@@ -19,8 +19,8 @@ from dsocr.model.moe import MixtureOfExperts
 from dsocr.model.network import Network
 from dsocr.model.quantised import BITS, can_shorten
 from dsocr.model.released import random_network
-from dsocr.model.speed import multiplies_bfloat16, speed_up
-from dsocr.ocr import choose_device, load
+from dsocr.model.speed import speed_up, widens_encoder
+from dsocr.ocr import DTYPES, choose_device, load
 
 RELEASED_NAME = "released"  # instead of a model: its size, with random weights
 CONTEXT = 300  # places that each sequence has behind it
@@ -96,7 +96,7 @@ def _released(device: str, dtype: str) -> Network:
     if dtype not in ("auto", *forms):
         raise InputError(f"dtype {dtype!r} is unknown for random weights; known: auto, {', '.join(forms)}")
     network = random_network("bfloat16" if dtype == "auto" else dtype).to(choose_device(device))
-    if network.device.type == "cpu" and dtype not in ("float32", "bfloat16") and not multiplies_bfloat16():
+    if widens_encoder(DTYPES.get(dtype), network.device):
         network.deep_encoder.float()  # as `dsocr.load` has it
     speed_up(network)
     if isinstance(network.fast, CompiledDecoder) and can_shorten(network.decoder):

@@ -25,7 +25,7 @@ from dsocr.model.checkpoint import default_checkpoint, find_checkpoint
 from dsocr.model.config import Config, read_config
 from dsocr.model.network import Network
 from dsocr.model.quantised import BITS, quantise
-from dsocr.model.speed import multiplies_bfloat16, speed_up
+from dsocr.model.speed import speed_up, widens_encoder
 from dsocr.model.tokenizer import Tokenizer
 from dsocr.model.weights import load_network, stored_bytes
 from dsocr.pages import DEFAULT_DPI, DEFAULT_MAX_PIXELS, BrokenPage, Child, Mode, Page, Source, get_mode, open_pages
@@ -101,7 +101,7 @@ def _load_network(folder: Path, config: Config, image_token_id: int, device: tor
     try:
         kept = choose_dtype(dtype, device, folder)
         network = load_network(folder, config, image_token_id, device=device, dtype=kept)
-        if _widens_encoder(kept, device):
+        if widens_encoder(kept, device):
             network.deep_encoder.float()  # The decoder waits for memory and not for products: it stays as it is.
         if dtype in BITS:
             quantise(network.decoder, BITS[dtype])
@@ -504,9 +504,4 @@ def choose_dtype(name: str, device: torch.device, folder: Path) -> torch.dtype |
 def describe_dtype(kept: torch.dtype | None, device: torch.device) -> str:
     """What `choose_dtype` has chosen for a device, in words."""
     decoder = str(kept).removeprefix("torch.") if kept else "as stored"
-    return f"{decoder}, the encoder float32" if _widens_encoder(kept, device) else decoder
-
-
-def _widens_encoder(kept: torch.dtype | None, device: torch.device) -> bool:
-    """Whether the encoder is float32 all the same: PyTorch's products of bfloat16 would take several times as long."""
-    return kept in (None, torch.bfloat16) and device.type == "cpu" and not multiplies_bfloat16()
+    return f"{decoder}, the encoder float32" if widens_encoder(kept, device) else decoder

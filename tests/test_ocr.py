@@ -336,7 +336,7 @@ class TestDoor:
 @pytest.mark.parametrize("dtype", ["auto", "bfloat16", "int8"])
 def test_an_encoder_in_bfloat16_is_widened_where_the_cpu_does_not_multiply_it(able, dtype, checkpoint, monkeypatch):
     monkeypatch.setattr("dsocr.ocr._SMALL", 0)
-    monkeypatch.setattr("dsocr.ocr.multiplies_bfloat16", lambda: able)
+    monkeypatch.setattr("dsocr.model.speed.multiplies_bfloat16", lambda: able)
     reader = load(checkpoint, "cpu", dtype)
     assert reader.network.dtype == torch.bfloat16
     assert reader.network.deep_encoder.newline.dtype == (torch.bfloat16 if able else torch.float32)

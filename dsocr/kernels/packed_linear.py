@@ -36,10 +36,10 @@ def can_pack(weight: Tensor) -> bool:
     return (
         all(hasattr(torch.ops.mkldnn, name) for name in operations)
         and weight.device.type == "cpu"
-        and (weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and _multiplies_bfloat16()))
+        and (weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and _packs_bfloat16()))
     )
 
 
-def _multiplies_bfloat16() -> bool:
+def _packs_bfloat16() -> bool:
     ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return ask is not None and bool(ask())

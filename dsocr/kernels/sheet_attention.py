@@ -54,10 +54,7 @@ def sheet_attention(
 def _checked(tensor: Tensor, like: Tensor, *shape: int) -> Tensor:
     """The tensor, laid out row after row; ValueError if it is of another shape, or of another kind than `like`."""
     if tensor.shape != shape or (tensor.dtype, tensor.device) != (like.dtype, like.device):
-        said, wanted = (
-            f"{each.dtype} {list(size)} on {each.device}" for each, size in ((tensor, tensor.shape), (like, shape))
-        )
-        raise ValueError(f"{said}, not {wanted}")
+        raise ValueError(f"{_said(tensor, tensor.shape)}, not {_said(like, shape)}")
     return tensor.contiguous()
 
 

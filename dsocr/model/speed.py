@@ -26,12 +26,17 @@ def speed_up(network: Network) -> None:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this CPU has instructions for it; without them PyTorch's products take three times as long as float32's.
+    """Whether this CPU has instructions for it; True where this PyTorch cannot tell.
 
-    True where this PyTorch cannot tell.
+    Without them PyTorch's products take three to seven times as long as float32's.
     """
     ask = getattr(torch.cpu, "get_capabilities", None)  # older ones have none
     return ask is None or any(ask().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def widens_encoder(kept: torch.dtype | None, device: torch.device) -> bool:
+    """Whether the encoder is float32 on a device although the network is kept as this dtype; None: as it is stored."""
+    return kept in (None, torch.bfloat16) and device.type == "cpu" and not multiplies_bfloat16()
 
 
 def _graphed(network: Network) -> FastDecoder | None:

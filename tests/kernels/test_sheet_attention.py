@@ -102,6 +102,22 @@ def test_logits_of_any_size_are_answered(library, dtype, dim):
     close(sheet_attention(library, qkv, outside, tables, 1), twin(qkv, outside, tables, 1), logits=30)
 
 
+def test_many_equal_keys_are_as_exact_as_few(library, dtype):
+    """A page is blank for the most part, and what fills up windows is all alike."""
+    qkv, outside, _ = drawn(dtype, 1, 1, 4096, 1, 32, 0)
+    qkv[..., 32:] = qkv[0, 0, 0, 32:]
+    close(sheet_attention(library, qkv, outside, None, 1), twin(qkv, outside, None, 1))
+
+
+@pytest.mark.parametrize("part", range(3), ids=["query", "key", "value"])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_is_no_number_is_not_hidden_in_floats(library, part, number):
+    qkv, outside, _ = drawn(torch.float32, 1, 1, 300, 1, 32, 0)
+    qkv[0, 0, 7, 32 * part] = number
+    found = sheet_attention(library, qkv, outside, None, 1)
+    assert torch.equal(found.isfinite(), twin(qkv, outside, None, 1).isfinite())
+
+
 @pytest.mark.parametrize("window", [0, 14])
 def test_sheets_read_the_same_alone_and_together(library, dtype, window):
     qkv, outside, tables = drawn(dtype, 3, 17, 17, 2, 32, window)

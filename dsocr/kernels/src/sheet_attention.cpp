@@ -2,9 +2,9 @@
 // distance.
 //
 // That bias is as large as the attention matrix. Neither is ever stored: a few queries meet a block of keys at a time,
-// the bias joins their logits, and the softmax is corrected from block to block. On vectors of bfloat16, which is what is
-// here (sheet_floats.h has floats, sheet_tiles.h tiles), keys lie in sixteens, row after row of the window without gaps, so that a vector may hold the
-// end of one row and the next.
+// the bias joins their logits, and the softmax is corrected from block to block. Here it is done on vectors of bfloat16,
+// in sheet_floats.h on floats, in sheet_tiles.h on tiles. Keys lie in sixteens, row after row of the window without gaps,
+// so that a vector may hold the end of one row and the next.
 
 #include <cmath>
 
@@ -290,9 +290,9 @@ void attend_all(const Sheets<Number> &sheets, i64 threads) {
 
 template <class Number>
 void attend_in_floats(const Sheets<Number> &sheets, i64 threads) {
-    if (sheets.dim == 64) attend_all<FloatWorker<Number, 64>>(sheets, threads);
-    else if (sheets.dim == 32) attend_all<FloatWorker<Number, 32>>(sheets, threads);
-    else attend_all<FloatWorker<Number, 16>>(sheets, threads);
+    if (sheets.dim == 64) attend_all<floats::Worker<Number, 64>>(sheets, threads);
+    else if (sheets.dim == 32) attend_all<floats::Worker<Number, 32>>(sheets, threads);
+    else attend_all<floats::Worker<Number, 16>>(sheets, threads);
 }
 
 }  // namespace
