@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dsocr.document.to_markdown import IMAGES_DIR
 from dsocr.errors import FileAccessError
@@ -54,9 +55,13 @@ def identify(source: str | os.PathLike[str], root: Path) -> str:
 
 @dataclass
 class _Document:
-    """Who a name belongs to, and the pages that were asked for in each form that was written to its end."""
+    """Who a name belongs to, and the pages that were asked for in each form that was written to its end.
+
+    state: the file's size and time when it was begun; None where nothing is known of that.
+    """
 
     source: str
+    state: list[int] | None = None
     done: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -96,15 +101,20 @@ class Answers:
         return any(map(self._is_ours, self._places(path)))
 
     def is_done(self, name: str, source: str, formats: tuple[str, ...], pages: str | None) -> bool:
-        """Whether these very pages of the source were written to their end, in all these forms."""
+        """Whether these very pages of the source, as it is now, were written to their end, in all these forms."""
         document = self._documents.get(name.casefold())
         if document is None or document.source != source:
+            return False
+        state = self._state_of(source)
+        if document.state and state and document.state != state:
             return False
         return all(form in document.done and document.done[form] == pages for form in formats)
 
     def note(self, name: str, source: str, formats: tuple[str, ...], pages: str | None, *, done: bool) -> None:
         """A document is about to be written, or it is done; FileAccessError where that cannot be written down."""
-        line = {"name": name, "input": source, "pages": pages, "formats": formats, "done": done}
+        line: dict[str, Any] = {"name": name, "input": source, "pages": pages, "formats": formats, "done": done}
+        begun = self._documents.get(name.casefold())
+        line["state"] = begun.state if done and begun else self._state_of(source)
         content = json.dumps(line).encode("ascii") + b"\n"
         self._learn(content)
         try:
@@ -121,17 +131,29 @@ class Answers:
             form = json.loads(line)
             name, source, pages = str(form["name"]), str(form["input"]), form["pages"]
             formats = [each for each in form["formats"] if each in TEXTS or each in KINDS]
-            done = bool(form["done"])
+            done, state = bool(form["done"]), form.get("state")
         except (ValueError, KeyError, TypeError):
             return
-        document = self._documents.setdefault(name.casefold(), _Document(source))
-        if document.source != source:
-            self._documents[name.casefold()] = document = _Document(source)
+        document = self._documents.setdefault(name.casefold(), _Document(source, state))
+        if document.source != source or document.state != state:
+            self._documents[name.casefold()] = document = _Document(source, state)
         self._owners |= dict.fromkeys(files_named(name, formats), source)
         for each in formats:
             document.done.pop(each, None)
             if done:
                 document.done[each] = pages
+
+    def _state_of(self, source: str) -> list[int] | None:
+        """Size and time of change of a source's file, or of the archive that it lies in."""
+        if source == STDIN or is_url(source):
+            return None
+        for path in (self._root / source, *(self._root / source).parents):
+            try:
+                found = path.stat()
+            except (OSError, ValueError):
+                continue
+            return [found.st_size, found.st_mtime_ns] if path.is_file() else None
+        return None
 
     def _is_ours(self, place: str) -> bool:
         named = place in (".", MANIFEST, RECORD) or _pattern(place) in self._owners

@@ -9,7 +9,13 @@ from typing import BinaryIO
 
 import pypdfium2 as pdfium
 from PIL import Image
-from pypdfium2.raw import FPDF_ERR_FILE, FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY, FPDF_LoadDocument
+from pypdfium2.raw import (
+    FPDF_ERR_FILE,
+    FPDF_ERR_PASSWORD,
+    FPDF_ERR_SECURITY,
+    FPDF_PAGEOBJ_IMAGE,
+    FPDF_LoadDocument,
+)
 
 from dsocr.errors import EncryptedError, InputError
 from dsocr.pages.page import Page, check_size
@@ -86,6 +92,9 @@ class PdfFile:
             raise InputError("the page cannot be drawn; try a lower --dpi") from error
         image: Image.Image = bitmap.to_pil().convert("RGB")
         bitmap.close()
+        # What cannot be drawn is left out in silence: a damaged scan would pass for an empty page.
+        if image.getcolors(1) and not all(map(_is_sound, page.get_objects(filter=[FPDF_PAGEOBJ_IMAGE]))):
+            raise InputError("a picture that makes up the page is damaged in the PDF; get a fresh copy of it")
         return image
 
 
@@ -115,6 +124,15 @@ def _refusal(code: int | None, password: str | None) -> InputError:
     if code == FPDF_ERR_FILE:
         return InputError("the PDF has no pages")
     return InputError("the PDF is damaged or cut short; get a fresh copy of it")
+
+
+def _is_sound(picture: pdfium.PdfImage) -> bool:
+    """Whether a picture on a page can be decoded."""
+    try:
+        picture.get_bitmap()
+    except pdfium.PdfiumError:
+        return False
+    return True
 
 
 def _text_layer(page: pdfium.PdfPage) -> str | None:

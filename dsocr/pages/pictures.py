@@ -131,13 +131,22 @@ def _turn_upright(picture: Image.Image) -> Image.Image:
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    """Eight bits a channel; alpha is dropped, not blended, as in the model's training."""
+    """Eight bits a channel; alpha is dropped, not blended, as in the model's training, unless all is drawn in it."""
     if picture.mode.startswith("I") or picture.mode == "F":
         picture = _to_eight_bits(picture)
     if picture.mode != "RGB":
+        alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
         picture = picture.convert("RGB")
+        if alpha and _is_flat(picture) and not _is_flat(alpha):
+            dark = picture.convert("L").point(lambda shade: 255 * (shade < 128))  # all of it, or nothing
+            picture = Image.composite(picture, dark.convert("RGB"), alpha)
     picture.info = {}  # Else a crop of the page, once saved, would inherit its transparent colour.
     return picture
+
+
+def _is_flat(picture: Image.Image) -> bool:
+    """Whether all of it has one colour."""
+    return len(picture.getcolors(1) or ()) == 1
 
 
 def _to_eight_bits(grey: Image.Image) -> Image.Image:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Response, UploadFile
+from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 from PIL import Image
 
@@ -82,6 +82,7 @@ def documents_router(
 
     @router.post("/api/read")
     async def read(
+        request: Request,
         file: UploadFile,
         mode: Annotated[str, Form()] = usual.mode,
         prompt: Annotated[str, Form()] = usual.prompt,
@@ -90,6 +91,8 @@ def documents_router(
         password: Annotated[str | None, Form()] = None,
     ) -> Response:
         try:
+            if len((await request.form()).getlist("file")) > 1:
+                raise InputError("there are several files; send one at a time")
             options = Options(mode, prompt, pages or None, dpi, password or None)
             options.check()
             worker.line.check()  # a stream that has begun has no status of its own any more

@@ -576,6 +576,17 @@ class TestJobs:
         read(*scans, "-o", tmp_path / "out", "--no-cache", "--skip-existing", "--format", "md,txt")
         assert (tmp_path / "out/red.md").read_text() == "new\n"
 
+    def test_a_file_that_has_changed_is_not_left_out(self, read, scans, tmp_path, dictate):
+        again = (scans[0], "-o", tmp_path / "out", "--no-cache", "--skip-existing")
+        dictate("old")
+        read(*again)
+        dictate(AssertionError("read again"))
+        assert "1 input skipped" in read(*again).stderr
+        scans[0].write_bytes(picture("blue", size=(90, 70)))
+        dictate("new")
+        assert read(*again).exit_code == 0
+        assert (tmp_path / "out" / "red.md").read_text() == "new\n"
+
     def test_a_document_that_was_interrupted_is_not_left_out(self, read, tmp_path, dictate):
         (tmp_path / "two.tif").write_bytes(pages("red", "green"))
         again = ("-o", tmp_path / "out", "--no-cache", "--skip-existing")

@@ -141,6 +141,15 @@ class TestPictures:
         assert page.image.getpixel((0, 0)) == (10, 20, 30)
         assert page.image.info == {}
 
+    @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (100, 255), (255, 0)])
+    @pytest.mark.parametrize("mode", ["RGBA", "LA"])
+    def test_what_is_drawn_in_alpha_alone_lies_on_paper_of_another_shade(self, mode: str, ink: int, paper: int) -> None:
+        drawing = plain(colour=(ink, 0), mode="LA")
+        drawing.paste((ink, 255), (10, 10, 20, 20))
+        page = only(encode(drawing.convert(mode), "PNG"))
+        assert page.image.getpixel((15, 15)) == (ink, ink, ink)
+        assert page.image.getpixel((0, 0)) == (paper, paper, paper)
+
     def test_a_picture_tells_its_resolution_or_none(self) -> None:
         assert round(only(encode(plain(), "JPEG", dpi=(300, 300))).dpi or 0) == 300
         assert only(encode(plain(), "PNG")).dpi is None
@@ -251,6 +260,14 @@ class TestPdf:
     def test_a_page_without_a_text_layer_has_none(self) -> None:
         page = only(encode(plain((300, 300)), "PDF"))
         assert page.text is None
+
+    def test_a_scan_that_cannot_be_decoded_is_no_empty_page(self) -> None:
+        scans = encode(noise(), "PDF", save_all=True, append_images=[plain(colour="white"), noise((50, 60))])
+        last = scans.rindex(b"\xff\xd8\xff")
+        pages = list(open_pages(scans[:last] + bytes(2000) + scans[last + 2000 :]))
+        assert [isinstance(page, Page) for page in pages] == [True, True, False]
+        assert isinstance(pages[2], BrokenPage)
+        assert "damaged" in pages[2].reason
 
     def test_a_turned_page_is_drawn_upright(self, make_pdf: PdfMaker) -> None:
         assert only(make_pdf(["turned"], page_extra="/Rotate 90")).size == (200, 400)

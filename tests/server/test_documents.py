@@ -163,6 +163,11 @@ class TestRefusals:
     def test_a_file_must_be_there(self, http):
         assert http.post("/api/read", data={"mode": "tiny"}).status_code == 422
 
+    def test_a_second_file_is_not_passed_over(self, http):
+        files = [("file", (name, picture())) for name in ("a.png", "b.png")]
+        answer = http.post("/api/read", files=files)
+        assert (answer.status_code, "one at a time" in answer.json()["error"]["message"]) == (400, True)
+
     def test_a_dpi_must_be_a_number(self, http):
         answer = http.post("/api/read", files={"file": ("a.png", picture())}, data={"dpi": "fine"})
         assert (answer.status_code, answer.json()["error"]["param"]) == (422, "dpi")
