@@ -173,10 +173,12 @@ class Reading:
     def confidence(self) -> float | None:
         """How sure the network was of the text: the geometric mean of its tokens' probabilities, 0 to 1.
 
-        None where nobody asked, or where nothing was written.
+        None where nobody asked. 0 where the network ended a page, which is not blank, before it had written anything.
         """
         if self._surest is not None:
             return self._surest
+        if isinstance(self._deltas, Stream) and self._ending == (OK, None) and not any(self._text):
+            return 0.0
         return mean_probability(self._logprobs, self._told)
 
     @property

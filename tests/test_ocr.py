@@ -332,6 +332,18 @@ class TestDoor:
         assert "--max-tokens" in done.stdout
 
 
+def test_a_page_with_print_of_which_nothing_is_written_is_read_again_and_told_of(checkpoint):
+    reader, page = load(checkpoint, "cpu"), inked((300, 200))
+    (first,) = [
+        delta.ids[0] for delta in reader.stream(page, mode="tiny", sampling=Sampling(max_tokens=1)) if delta.ids
+    ]
+    reader.tokenizer.eos = first  # now the network ends the page before it has written anything
+    empty = reader.read(page, mode="tiny").transcripts[0]
+    assert (empty.status, empty.raw) == ("ok", "")
+    assert empty.confidence == 0
+    assert empty.attempts == 4
+
+
 @pytest.mark.parametrize("able", [True, False])
 @pytest.mark.parametrize("dtype", ["auto", "bfloat16", "int8"])
 def test_an_encoder_in_bfloat16_is_widened_where_the_cpu_does_not_multiply_it(able, dtype, checkpoint, monkeypatch):
