@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import errno
 import socket
@@ -18,7 +19,8 @@ from dsocr.server.app import create_app
 from dsocr.server.settings import Settings
 from dsocr.server.worker import Worker
 
-_STOPPING = 10  # seconds that answers under way have when the server is to end
+_STOPPING = 8  # seconds that answers under way have when the server is to end ...
+_SAYING = 3  # ... and that they have then to say that they end early
 _MOST_CONNECTIONS = 1000
 _WAITING = 128  # connections that wait to be taken
 
@@ -49,6 +51,20 @@ def make_worker(ocr: OCR, settings: Settings) -> Worker:
     )
 
 
+class _Server(uvicorn.Server):
+    """One that lets answers end early in their own words before it ends."""
+
+    def __init__(self, config: uvicorn.Config, worker: Worker) -> None:
+        super().__init__(config)
+        self._worker = worker
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does it; answers that take too long are told so in time."""
+        telling = asyncio.get_running_loop().call_later(_STOPPING, self._worker.stop)
+        await super().shutdown(sockets)
+        telling.cancel()
+
+
 def make_server(worker: Worker, settings: Settings) -> uvicorn.Server:
     """What speaks HTTP; `run` and `serve` take the socket that listens."""
     config = uvicorn.Config(
@@ -58,9 +74,9 @@ def make_server(worker: Worker, settings: Settings) -> uvicorn.Server:
         log_config=_log_to_stderr(),
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=_STOPPING,
+        timeout_graceful_shutdown=_STOPPING + _SAYING,
     )
-    return uvicorn.Server(config)
+    return _Server(config, worker)
 
 
 def _log_to_stderr() -> dict[str, Any]:

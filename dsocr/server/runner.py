@@ -15,7 +15,7 @@ from dsocr.engine.request import Delta, Request, Stats
 from dsocr.errors import InputError
 from dsocr.ocr import OCR
 from dsocr.reading import is_out_of_memory
-from dsocr.server.told import ReaderFailed
+from dsocr.server.told import ReaderFailed, ServerEnds
 
 LOG = logging.getLogger("dsocr.server")
 _PATIENCE = 30.0  # seconds that an end waits for the step under way
@@ -100,7 +100,7 @@ class Runner:
         self._arrived: deque[Written] = deque()
         self._live: list[Written] = []
         self._news = threading.Event()
-        self._closed = False
+        self._closed = self._stopped = False
         self._thread = threading.Thread(target=self._work, name="dsocr-runner", daemon=True)
 
     def start(self) -> None:
@@ -108,10 +108,14 @@ class Runner:
         self._engine = self._ocr.engine
         self._thread.start()
 
-    def close(self) -> None:
-        """Every request ends with ReaderFailed, and so does the thread."""
-        self._closed = True
+    def stop(self) -> None:
+        """Every request ends with ServerEnds after the step under way, and so does the thread; nobody waits for it."""
+        self._closed = self._stopped = True
         self._news.set()
+
+    def close(self) -> None:
+        """The same, waited for."""
+        self.stop()
         if self._thread.is_alive():
             self._thread.join(_PATIENCE)
 
@@ -128,7 +132,7 @@ class Runner:
     def submit(self, request: Request, written: Written) -> None:
         """Let a request join; InputError when its prompt cannot be read, ReaderFailed when the thread has ended."""
         if not self.alive:
-            raise ReaderFailed
+            raise self._farewell()
         try:
             written.attach(self._engine.stream(request))
         except RuntimeError as error:  # the engine was closed in this moment, to start anew
@@ -146,8 +150,12 @@ class Runner:
             LOG.exception("the reader has ended")
         finally:
             self._closed = True
-            self._end_all(ReaderFailed())
+            self._end_all(self._farewell())
             self._engine.close()
+
+    def _farewell(self) -> ReaderFailed:
+        """What requests are told when the thread ends or has ended: that it was stopped, or that it failed."""
+        return ServerEnds() if self._stopped else ReaderFailed()
 
     def _step(self) -> bool:
         """One step for all; False when nobody is here."""

@@ -83,6 +83,13 @@ class ReaderFailed(Exception):
         super().__init__("the reader failed on this; what it has done is in the server's log")
 
 
+class ServerEnds(ReaderFailed):
+    """The server was told to end, and the answer took longer than it had."""
+
+    def __str__(self) -> str:
+        return "the server is ending; ask again when it is back"
+
+
 def for_clients(words: str) -> str:
     """What is wrong, without the options of a command line, which no client has."""
     for told, instead in _ADVICE:

@@ -23,7 +23,7 @@ from dsocr.ocr import Options
 from dsocr.pages.fetch import Web, fetch
 from dsocr.pages.names import tame
 from dsocr.pages.urls import name_of_url
-from dsocr.server.told import Busy, OutOfTime, PageDone, ReaderFailed, for_clients
+from dsocr.server.told import Busy, OutOfTime, PageDone, ReaderFailed, ServerEnds, for_clients
 from dsocr.server.worker import Worker
 
 LOG = logging.getLogger("dsocr.server")
@@ -73,6 +73,8 @@ def refusal_of(error: Exception) -> Refusal:
         return Refusal(429, str(error), error.seconds)
     if isinstance(error, OutOfTime):
         return Refusal(504, str(error))
+    if isinstance(error, ServerEnds):
+        return Refusal(503, str(error))
     if isinstance(error, InputError):
         return Refusal(400, _shorten(for_clients(str(error))))
     if isinstance(error, HTTPException):  # a form that cannot be taken apart

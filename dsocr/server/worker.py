@@ -103,6 +103,10 @@ class Worker:
         """Makes it ready; InputError where there is not memory enough."""
         self._runner.start()
 
+    def stop(self) -> None:
+        """Whatever is under way is told that the server ends; nothing is waited for."""
+        self._runner.stop()
+
     def close(self) -> None:
         """Ends all that is under way."""
         self._runner.close()

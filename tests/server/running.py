@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from PIL import Image
 
@@ -23,6 +24,7 @@ from dsocr.server.worker import Worker
 class Running:
     worker: Worker
     address: str
+    stop: Callable[[], None]  # as Ctrl-C would
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def running(ocr: OCR, **chosen) -> Iterator[Running]:
     thread.start()
     try:
         wait_until(lambda: server.started)
-        yield Running(worker, address_of(settings, listening))
+        yield Running(worker, address_of(settings, listening), partial(setattr, server, "should_exit", True))
     finally:
         server.should_exit = True
         thread.join(20)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 
+import httpx
 import pytest
+from dictated import DictatedEngine
 from drawn_pages import inked
 from PIL import Image
 from pypdfium2 import PdfDocument
-from running import wait_until
+from running import running, wait_until
 
+import dsocr
 from dsocr.server.kept import Documents
 
 TITLE = "<|ref|>title<|/ref|><|det|>[[10, 20, 500, 90]]<|/det|>\n# The Tides\n\n"
@@ -134,6 +137,20 @@ def test_to_hang_up_ends_the_reading(http, says, engine):
         assert any(line.startswith("event: text") for line in lines)
         assert engine.busy
     wait_until(lambda: not engine.busy)
+
+
+def test_answers_that_a_server_cannot_wait_for_say_that_it_ends(checkpoint, monkeypatch):
+    monkeypatch.setattr("dsocr.server.run._STOPPING", 0.2)
+    reader, engine = dsocr.load(checkpoint), DictatedEngine()
+    reader.__dict__["engine"], engine.text, engine.until = engine, "word " * 100, 10
+    file = {"file": ("a.png", picture())}
+    with running(reader) as server, httpx.stream("POST", f"{server.address}/api/read", files=file) as answer:
+        lines = answer.iter_lines()
+        assert any(line.startswith("event: text") for line in lines)
+        server.stop()
+        rest = list(lines)
+    assert sum("the server is ending" in line for line in rest) == 1
+    assert "event: end" in rest
 
 
 class TestRefusals:

@@ -8,7 +8,7 @@ import pytest
 
 from dsocr.errors import InputError
 from dsocr.pages.fetch import Web
-from dsocr.server.told import Busy, OutOfTime, ReaderFailed
+from dsocr.server.told import Busy, OutOfTime, ReaderFailed, ServerEnds
 from dsocr.server.whole import called, file_at, read_data_url, refusal_of, relink
 
 SECRET = RuntimeError("/home/somebody/secret")
@@ -53,7 +53,14 @@ def test_only_links_to_figures_that_there_are_change():
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(InputError("no"), 400), (Busy(7), 429), (OutOfTime(5), 504), (ReaderFailed(), 500), (SECRET, 500)],
+    [
+        (InputError("no"), 400),
+        (Busy(7), 429),
+        (OutOfTime(5), 504),
+        (ReaderFailed(), 500),
+        (ServerEnds(), 503),
+        (SECRET, 500),
+    ],
 )
 def test_every_error_has_a_status_and_words_that_keep_secrets(error, status):
     refusal = refusal_of(error)
