@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from PIL import ExifTags, Image, ImageOps
@@ -49,7 +49,7 @@ class PictureFile:
         if format not in ("TIFF", "HEIC"):
             check_size(*self._picture.size, max_pixels)
         with _decoding(max_pixels):
-            self._count: int = getattr(self._picture, "n_frames", 1)
+            self._count: int = _count_frames(self._picture)
 
     def __len__(self) -> int:
         """How many pages or frames there are."""
@@ -75,6 +75,32 @@ class PictureFile:
     def close(self) -> None:
         """Forgets the pixels; the file itself belongs to who opened it."""
         self._picture.close()
+
+
+def _count_frames(picture: ImageFile) -> int:
+    """How many pages or frames there are; of a TIFF that is cut short, those before the cut and the one it is in."""
+    try:
+        return getattr(picture, "n_frames", 1)
+    except Exception:
+        if not isinstance(picture, TiffImageFile):
+            raise
+    count = 1
+    with suppress(EOFError):
+        while _seeks(picture, count):
+            count += 1
+        count += 1
+    return count
+
+
+def _seeks(picture: ImageFile, frame: int) -> bool:
+    """Whether a frame is sound as far as its header goes; EOFError where there is none."""
+    try:
+        picture.seek(frame)
+    except EOFError:
+        raise
+    except Exception:
+        return False
+    return True
 
 
 def read_picture(picture: Image.Image, source: str, number: int, *, max_pixels: int) -> Page:

@@ -248,7 +248,8 @@ def _contents(read: Read, wishes: Wishes) -> dict[str, Any]:
     }
     wanted = [form for form in forms if form in wishes.to_formats]
     if not wanted:
-        raise InputError(f"to_formats: of {', '.join(wishes.to_formats)} there is none here; known: {', '.join(forms)}")
+        asked, known = ", ".join(wishes.to_formats), ", ".join(forms)
+        raise InputError(f"to_formats: {asked} is not written here; known, a field for each: {known}")
     return {form: forms[form]() for form in wanted}
 
 

@@ -154,6 +154,12 @@ class TestPictures:
         assert round(only(encode(plain(), "JPEG", dpi=(300, 300))).dpi or 0) == 300
         assert only(encode(plain(), "PNG")).dpi is None
 
+    @pytest.mark.parametrize("missing", [50, 150, 5000, 9000])
+    def test_the_pages_before_a_cut_in_a_tiff_are_read(self, missing: int) -> None:
+        data = encode(noise(), "TIFF", save_all=True, append_images=[noise(), noise((60, 50))])
+        pages = list(open_pages(data[:-missing]))
+        assert [type(page) for page in pages] == [Page, Page, BrokenPage]
+
     def test_a_cut_picture_is_an_error_and_not_half_grey(self) -> None:
         for format in ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"):
             data = encode(noise(), format)

@@ -156,7 +156,10 @@ class TestLater:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"to_formats": ["doctags"]}, "to_formats: of doctags there is none here; known: md, json, html, text"),
+        (
+            {"to_formats": ["doctags"]},
+            "to_formats: doctags is not written here; known, a field for each: md, json, html, text",
+        ),
         ({"target_type": "s3"}, "target 's3': input should be 'inbody' or 'zip'"),
         ({"page_range": [3, 2]}, "page_range 3, 2: it begins with 1 or more and does not run backwards"),
         ({"page_range": [1]}, "page_range: "),
