@@ -25,7 +25,7 @@ def site_router() -> APIRouter:
     router, folder = APIRouter(), files("dsocr.server") / "page"
     parts = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in _TYPES}
 
-    @router.get("/", include_in_schema=False)
+    @router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index() -> Response:
         return _answer("index.html", parts)
 

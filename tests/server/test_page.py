@@ -334,6 +334,7 @@ class TestSafety:
 
     def test_the_page_takes_nothing_from_outside_and_no_script_in_its_text(self, http):
         answer = http.get("/")
+        assert http.head("/").status_code == 200  # as who watches over servers asks
         policy = answer.headers["content-security-policy"]
         assert "script-src 'self'" in policy
         assert "unsafe" not in policy
