@@ -90,9 +90,9 @@ class Worker {
     }
 
    private:
-    static constexpr i64 TILE = 48;           // that go through the keys together
-    static constexpr int TOGETHER = 6;                // in registers at once
-    static constexpr i64 BLOCK = 256 / WIDE;     // vectors of keys between two corrections of the softmax
+    static constexpr i64 TILE = 48;           // queries that go through the keys together
+    static constexpr int TOGETHER = 6;        // queries in registers at once
+    static constexpr i64 BLOCK = 256 / WIDE;  // vectors of keys between two corrections of the softmax
     static constexpr int OUT = std::min<int>(ABREAST, DIM / WIDE);  // vectors of sums in registers
 
     static i64 vectors_in(i64 count) { return (count + WIDE - 1) / WIDE; }
