@@ -52,10 +52,6 @@ class Case:
     asked: str | None = None
     mean: bool = False
 
-    def refuses(self, said: str) -> bool:
-        """Whether a line says what it should; of a mean file, which limit comes first depends on the machine."""
-        return self.refused in said or (self.mean and "not done within" in said)
-
 
 @dataclass(frozen=True)
 class Archive:

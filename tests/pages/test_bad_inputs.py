@@ -72,7 +72,7 @@ def peak(process: int | None) -> int:
 def test_every_file_has_its_outcome(case: Case, run: Run) -> None:
     if case.refused:
         message = run.refused[case.name]
-        assert case.refuses(message)
+        assert case.refused in message
         assert message.isprintable()
         return
     pages = run.pages[case.name]
