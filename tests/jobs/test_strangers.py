@@ -20,7 +20,7 @@ from dsocr.pages import Child
 sys.path.insert(0, str(Path(__file__).parents[1] / "pages"))
 from bad_inputs import ARCHIVES, PDFS, PICTURES, Archive, Case, encode, many_pages, print_page, write_names
 
-MEMORY, SECONDS = 512 * 2**20, 2  # for a page, so that those that are made to hang or to eat memory end soon
+MEMORY, SECONDS = 512 * 2**20, 5  # for a page, so that those that are made to hang or to eat memory end soon
 LIMIT = 300  # seconds for all of them, on a machine that is busy with other things
 MANY = 100  # pages of the file that has many; all of them are read
 
